@@ -1,0 +1,141 @@
+"""labels.csv -> paths, labels, splits. Names and numbers only: no picture is opened here."""
+
+import csv
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+from numpy.dtypes import StringDType
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A list of images with what is known of each. All arrays have one entry an image.
+
+    Attributes:
+        folder: the folder that holds `labels.csv`.
+        paths: StringDType array of absolute paths (about 100 MB a million; a list of Python strings
+            costs more, and every worker process would copy it).
+        labels: int64 array, 0 or 1.
+        sides: int8 array, -1, 0 or 1: where the lesion lies in the picture; all 0 without that column.
+        patients: StringDType array; empty strings without that column.
+        splits: StringDType array, "train", "validation" or "test"; all "train" without that column.
+    """
+
+    folder: Path
+    paths: np.ndarray
+    labels: np.ndarray
+    sides: np.ndarray
+    patients: np.ndarray
+    splits: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def split(self, name: str) -> "Dataset":
+        """The images of one split, in the file's order.
+
+        Args:
+            name: "train", "validation" or "test".
+
+        Raises:
+            ValueError: no image belongs to that split; the message counts those that exist.
+        """
+        chosen = self.splits == name
+        if not chosen.any():
+            counts = {str(s): int((self.splits == s).sum()) for s in np.unique(self.splits)}
+            raise ValueError(f"no image in split {name!r} of {self.folder / 'labels.csv'}: it has {counts}")
+        return self._take(chosen)
+
+    def head(self, n: int) -> "Dataset":
+        """The first n images (all of them where there are fewer)."""
+        return self._take(slice(n))
+
+    def _take(self, which: np.ndarray | slice) -> "Dataset":
+        arrays = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "folder"}
+        return replace(self, **arrays)
+
+
+def read_labels(labels_csv: str | os.PathLike) -> Dataset:
+    """Reads `labels.csv`: the columns `file,label` and, where known, `side,patient,split`.
+
+    Args:
+        labels_csv: the file, or the folder that holds it. UTF-8. `file` is relative to that folder.
+
+    Returns:
+        The `Dataset`. Whether the images exist is not checked here: the Sequence does that.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing, a row is wrong, a file name leaves the folder, a file is listed
+            twice, or a patient is in two splits. The message names the file and the line.
+    """
+    labels_csv = Path(labels_csv)
+    if labels_csv.is_dir():
+        labels_csv = labels_csv / "labels.csv"
+    if not labels_csv.is_file():
+        raise FileNotFoundError(f"no labels.csv at {labels_csv}: expected a CSV file with file,label,split")
+    folder = labels_csv.resolve().parent
+
+    names, labels, sides, patients, splits = [], [], [], [], []
+    seen: set[str] = set()
+    split_of: dict[str, str] = {}
+    with labels_csv.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        missing = {"file", "label"} - set(rows.fieldnames or [])
+        if missing:
+            raise ValueError(
+                f"{labels_csv} lacks the column {sorted(missing)[0]!r}: it has {rows.fieldnames}"
+            )
+        for row in rows:
+            where = f"{labels_csv}, line {rows.line_num}"
+            if None in row or None in row.values():
+                raise ValueError(f"{where}: expected {len(rows.fieldnames)} values (is a comma unquoted?)")
+            names.append(_inside(row["file"], where))
+            if row["file"] in seen:
+                raise ValueError(f"{where}: {row['file']!r} is listed twice")
+            seen.add(row["file"])
+            labels.append(_whole(row["label"], (0, 1), "label", where))
+            sides.append(_whole(row.get("side") or "0", (-1, 0, 1), "side", where))
+            patient, split = row.get("patient") or "", row.get("split") or "train"
+            if split not in SPLITS:
+                raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, got {split!r}")
+            if patient and split_of.setdefault(patient, split) != split:
+                raise ValueError(
+                    f"{where}: patient {patient!r} is in {split_of[patient]} and in {split}; "
+                    "a patient in two splits makes the validation score too good"
+                )
+            patients.append(patient)
+            splits.append(split)
+    if not names:
+        raise ValueError(f"{labels_csv} lists no image")
+    text = StringDType()
+    return Dataset(
+        folder=folder,
+        paths=np.array([str(folder / name) for name in names], dtype=text),
+        labels=np.array(labels, dtype=np.int64),
+        sides=np.array(sides, dtype=np.int8),
+        patients=np.array(patients, dtype=text),
+        splits=np.array(splits, dtype=text),
+    )
+
+
+def _inside(name: str, where: str) -> str:
+    """Refuses a name that leads out of the folder, by either system's rules: data sets travel."""
+    for pure in (PurePosixPath(name), PureWindowsPath(name)):
+        if not name or pure.is_absolute() or pure.drive or ".." in pure.parts:
+            raise ValueError(f"{where}: file must be a path inside the folder, got {name!r}")
+    return name
+
+
+def _whole(text: str, allowed: tuple[int, ...], column: str, where: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = None
+    if value not in allowed:
+        raise ValueError(f"{where}: {column} must be one of {allowed}, got {text!r}")
+    return value

@@ -1,0 +1,1 @@
+"""Exercises, one file a notebook: `from course_utils.exercises import ex00`."""

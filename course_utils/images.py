@@ -1,0 +1,112 @@
+"""One file -> one array. Every error names the file."""
+
+import os
+
+import numpy as np
+from PIL import Image, ImageOps
+
+# 8192 x 8192: larger than any radiograph we met, small enough (67 MB in grey) that a crafted file of a
+# few kilobytes cannot ask for the whole machine. The header tells the size before a pixel is decoded.
+MAX_PIXELS = 2**26
+
+COLOR_MODES = {"grayscale": "L", "rgb": "RGB"}
+ASPECTS = ("stretch", "pad", "crop")
+DTYPES = ("float32", "uint8")
+
+
+class ImageError(ValueError):
+    """A file that cannot be used as an image. The message names the file and the reason.
+
+    One plain message, so that it survives pickling: an exception that does not makes Keras' worker
+    processes hang for ever (measured with Keras 3.15).
+    """
+
+
+def load_image(
+    path: str | os.PathLike,
+    target_size: tuple[int, int] | None = None,
+    color_mode: str = "grayscale",
+    *,
+    aspect: str = "stretch",
+    dtype: str = "float32",
+) -> np.ndarray:
+    """Reads one image file into an array of its own.
+
+    Downsizing is antialiased: every source pixel counts, where `keras.utils.load_img` picks the nearest
+    one and can lose what is small. Rotation noted in EXIF is applied. Transparent pixels are laid on
+    black. 16-bit grey is divided by 257, so that 65535 becomes 255 and nothing is clipped.
+
+    Args:
+        path: PNG, JPEG or whatever else Pillow reads. Of several frames the first is taken.
+        target_size: (height, width) in pixels; None keeps the file's own size.
+        color_mode: "grayscale" (1 channel) or "rgb" (3 channels).
+        aspect: what to do when the proportions differ. "stretch" ignores them, "pad" keeps the whole
+            picture and fills with black, "crop" fills the target and cuts what stands out.
+        dtype: "float32", or "uint8" (a quarter of the memory; 16-bit values are rounded).
+
+    Returns:
+        Array (height, width, channels) of `dtype`, values 0 to 255.
+
+    Raises:
+        ImageError: the file is missing, broken, cut short, no image, larger than `MAX_PIXELS`, or has
+            32-bit pixels, whose range no file states.
+        ValueError: an argument is not one of those listed.
+    """
+    check_choice("color_mode", color_mode, COLOR_MODES)
+    check_choice("aspect", aspect, ASPECTS)
+    check_choice("dtype", dtype, DTYPES)
+    try:
+        with Image.open(path) as image:
+            array = _to_array(image, target_size, COLOR_MODES[color_mode], aspect)
+    except MemoryError:
+        raise  # not the file's fault
+    except ImageError as error:
+        raise ImageError(f"{os.fspath(path)}: {error}") from None
+    except FileNotFoundError:
+        raise ImageError(f"{os.fspath(path)}: no such file") from None
+    except Exception as error:  # Pillow's readers raise nearly anything on a broken file
+        raise ImageError(f"{os.fspath(path)}: not a readable image ({error})") from error
+    if array.dtype != dtype:
+        array = (array.round() if dtype == "uint8" else array).astype(dtype)
+    return array[..., np.newaxis] if array.ndim == 2 else array
+
+
+def _to_array(image: Image.Image, target_size, mode: str, aspect: str) -> np.ndarray:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{width} x {height} pixels, more than the {MAX_PIXELS:,} allowed")
+    # Pillow opens 16-bit PNG and TIFF as "I;16…", 16-bit PGM as "I", and would clip both at 255.
+    deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+    if image.mode in ("I", "F") and not deep:
+        raise ImageError("32-bit pixels have no stated range; save it as 8-bit or 16-bit first")
+    image = ImageOps.exif_transpose(image)
+    if deep:
+        image = Image.fromarray(np.asarray(image).astype(np.float32) / 257)
+    elif image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.new("RGB", rgba.size)
+        image.paste(rgba, mask=rgba.getchannel("A"))
+    if not deep:
+        image = image.convert(mode)
+    if target_size is not None:
+        image = _resize(image, (target_size[1], target_size[0]), aspect)
+    array = np.array(image)
+    if deep and mode == "RGB":
+        array = np.repeat(array[..., np.newaxis], 3, axis=-1)
+    return array
+
+
+def _resize(image: Image.Image, size: tuple[int, int], aspect: str) -> Image.Image:
+    if image.size == size:
+        return image
+    if aspect == "pad":
+        return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
+    if aspect == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    return image.resize(size, Image.Resampling.BILINEAR)  # Pillow's filters widen when they shrink
+
+
+def check_choice(name: str, value: object, allowed) -> None:
+    """Raises ValueError, naming the argument and the choices, unless `value` is one of them."""
+    if value not in tuple(allowed):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")

@@ -1,0 +1,313 @@
+"""How much memory there is (`memory_limit`), and how much is in use (`memory_now`, `PeakMeter`).
+
+All figures are bytes; a megabyte (MB) is 10**6 bytes.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import psutil
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+WINDOWS = os.name == "nt"
+
+# What the figures count. PSS (man 5 proc_pid_smaps) divides each shared page among its users, so that the
+# sum over a process and its workers counts it once. Where the kernel gives none: USS, the pages that belong
+# to the process alone, or RSS, its pages in RAM. Not USS on macOS: only root reads another process's there.
+MEMORY_KIND = "PSS" if os.access("/proc/self/smaps_rollup", os.R_OK) else "USS" if WINDOWS else "RSS"
+
+# psutil searches the whole process table for children; a kernel that lists them saves that.
+_KERNEL_LISTS_CHILDREN = os.path.exists("/proc/thread-self/children")
+
+# Pause after a sample: this many times the CPU time that the sample took. Reading PSS took 15 ms per GB in
+# 4 KiB pages (0.1 ms per GB in huge ones), so the pause has to grow with the process; 7 keeps to 1/8 of one
+# core.
+_PAUSE_PER_COST = 7
+_INTERVAL = 0.01
+
+
+def megabytes(number: float) -> str:
+    """Bytes in words, MB being 10**6 and GB 10**9 bytes: "0.4 MB", "168 MB", "2.15 GB"."""
+    if number >= 999.5e6:
+        return f"{number / 1e9:.3g} GB"
+    return f"{number / 1e6:.0f} MB" if number >= 9.95e6 else f"{number / 1e6:.1f} MB"
+
+
+# ---------------------------------------------------------------- the limit in force
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """The smallest memory limit in force: `bytes`, and `source`, the name of who sets it."""
+
+    bytes: int
+    source: str
+
+
+def memory_limit(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> MemoryLimit:
+    """The smallest of the limits that hold for this process.
+
+    Looks at the control groups of a container or a job (man 7 cgroups; `memory.max` in version 2,
+    `memory.limit_in_bytes` in version 1) and all groups around them, at the process's own limits (man 2
+    getrlimit) and at the machine's memory. A file that is missing or unreadable sets no limit.
+
+    Args:
+        proc: where the proc file system is mounted.
+        cgroups: where the control groups are mounted.
+    """
+    limits = [MemoryLimit(psutil.virtual_memory().total, "machine")]
+    limits += _cgroup_limits(proc, cgroups)
+    for name, source in (("RLIMIT_AS", "address-space limit"), ("RLIMIT_DATA", "data limit")):
+        if hasattr(resource, name):
+            soft, _ = resource.getrlimit(getattr(resource, name))
+            if soft != resource.RLIM_INFINITY:
+                limits.append(MemoryLimit(soft, f"{source} ({name})"))
+    return min(limits, key=lambda limit: limit.bytes)
+
+
+def _cgroup_limits(proc: Path, cgroups: Path) -> Iterator[MemoryLimit]:
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        _, controllers, path = ([*line.split(":", 2), "", ""])[:3]
+        if controllers == "":
+            mounts, file, source = ("", "unified"), "memory.max", "cgroup v2"
+        elif "memory" in controllers.split(","):
+            mounts, file, source = ("memory", controllers), "memory.limit_in_bytes", "cgroup v1"
+        else:
+            continue
+        groups = PurePosixPath(path).parts[1:]
+        if ".." in groups:  # outside this cgroup namespace: only its root can be seen
+            groups = ()
+        # A container often sees the host's path here but only its own group mounted, at the root; so a folder
+        # that does not exist says nothing, and the root is always looked at.
+        for mount in mounts:
+            for depth in range(len(groups) + 1):
+                with contextlib.suppress(OSError, ValueError):  # "max" is no number, and no limit
+                    limit = int(cgroups.joinpath(mount, *groups[:depth], file).read_text())
+                    if limit > 0:
+                        yield MemoryLimit(limit, source)
+
+
+# ---------------------------------------------------------------- the memory in use
+
+
+def memory_now() -> int:
+    """Bytes in use by this process and all its children; `MEMORY_KIND` names what is counted.
+
+    Where the kernel tells (Linux), pages that were swapped out are counted too.
+    """
+    return sum(map(_held, _tree(os.getpid())))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _kilobytes(names: str, text: bytes) -> dict[str, int]:
+    """The fields of a proc file that are given in "kB" (man 5 proc: units of 1024 bytes), as bytes."""
+    found = re.findall(rf"^({names}):\s+(\d+) kB".encode(), text, re.MULTILINE)
+    return {name.decode(): 1024 * int(size) for name, size in found}
+
+
+def _held(pid: int) -> int:
+    """Bytes in use by one process; 0 once it is gone."""
+    try:
+        if MEMORY_KIND == "PSS":
+            return sum(_kilobytes("Pss|SwapPss", _read(f"/proc/{pid}/smaps_rollup")).values())
+        if MEMORY_KIND == "USS":
+            return psutil.Process(pid).memory_full_info().uss
+    except (PermissionError, psutil.AccessDenied):
+        pass  # another user's process: take its RSS
+    except (OSError, psutil.Error):
+        return 0
+    try:
+        return psutil.Process(pid).memory_info().rss
+    except psutil.Error:
+        return 0
+
+
+def _tree(pid: int) -> list[int]:
+    """The process, then its children and theirs."""
+    pids = [pid]
+    if not _KERNEL_LISTS_CHILDREN:
+        with contextlib.suppress(psutil.Error):
+            pids += [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        return pids
+    for parent in pids:
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{parent}/task"):
+                with contextlib.suppress(OSError):  # a thread that has just ended
+                    pids += map(int, _read(f"/proc/{parent}/task/{task}/children").split())
+    return pids
+
+
+class _Sample(NamedTuple):
+    seconds: float
+    own: int  # bytes held by the process itself
+    others: int  # ... and by its children
+    high: int  # the most RSS that the process had since its record was reset; 0 where unknown
+    shared: int  # the part of its RSS that is files and shared memory
+    private: int  # the rest of its RSS, and what is swapped out
+    data: int  # private memory that is mapped, touched or not; 0 where unknown
+
+
+def _high_water(pid: int) -> tuple[int, int, int, int]:
+    """`high`, `shared`, `private` and `data` of a process, or zeros."""
+    try:
+        if sys.platform == "linux":
+            kb = _kilobytes("VmHWM|VmRSS|VmSwap|VmData|RssFile|RssShmem", _read(f"/proc/{pid}/status"))
+            shared = kb.get("RssFile", 0) + kb.get("RssShmem", 0)
+            private = kb.get("VmRSS", 0) - shared + kb.get("VmSwap", 0)
+            return kb.get("VmHWM", 0), shared, private, kb.get("VmData", 0)
+        info = psutil.Process(pid).memory_info()
+        if WINDOWS:
+            return info.peak_wset, 0, info.rss, 0
+        if sys.platform == "darwin" and pid == os.getpid():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, info.rss, 0  # in bytes
+    except (OSError, psutil.Error):
+        pass
+    return 0, 0, 0, 0
+
+
+class _Sampler:
+    """The memory of one process and its children, sample by sample."""
+
+    # Those that follow this very process: they share its one high-water mark.
+    following_self: set["_Sampler"] = set()
+
+    def __init__(self, pid: int, first: _Sample | None = None):
+        self.pid = pid
+        self.start = time.perf_counter()
+        if pid == os.getpid():
+            for other in tuple(self.following_self):
+                other.sample()  # sees the mark that is about to be wiped out
+            self.following_self.add(self)
+            with contextlib.suppress(OSError):  # "5" resets the peak RSS (man 5 proc_pid_clear_refs)
+                Path("/proc/self/clear_refs").write_text("5")
+        self.samples = [first or self.take()]
+
+    def take(self) -> _Sample:
+        own, *others = map(_held, _tree(self.pid))
+        return _Sample(time.perf_counter() - self.start, own, sum(others), *_high_water(self.pid))
+
+    def sample(self) -> None:
+        self.samples.append(self.take())
+
+    @property
+    def baseline(self) -> int:
+        return self.samples[0].own + self.samples[0].others
+
+    @property
+    def peak(self) -> int:
+        """The highest sample, or more where the high-water mark proves more.
+
+        The mark counts RSS. Less the most that files and shared memory had of it, and less the private memory
+        of the first sample, it is a lower bound for the growth of private memory: pages that another process
+        has too, such as a library's, never inflate it. The children count with the least that they ever held.
+        """
+        first, samples = self.samples[0], tuple(self.samples)
+        peak = max(sample.own + sample.others for sample in samples)
+        high = max(sample.high for sample in samples)
+        if high > first.high:  # else it may date from before the first sample
+            private = high - max(sample.shared for sample in samples)
+            others = min(sample.others for sample in samples)
+            peak = max(peak, first.own - first.private + private + others)
+        return peak
+
+    def curve(self) -> tuple[list[float], list[int]]:
+        samples = tuple(self.samples)
+        return [sample.seconds for sample in samples], [sample.own + sample.others for sample in samples]
+
+
+class PeakMeter:
+    """How much memory a block of code takes at its peak, children included.
+
+        with PeakMeter() as meter:
+            ...
+        meter.growth  # bytes
+
+    A thread samples the memory. A peak too short for that, or in one long C call, is caught where the kernel
+    keeps a high-water mark; a child's short peak is not. Meters may be nested.
+
+    Attributes:
+        baseline: bytes in use when the block began.
+        peak: the most bytes in use; exceeds the curve where the high-water mark tells of more.
+        growth: peak - baseline, never negative.
+        seconds, bytes: the curve; seconds since the block began, bytes in use.
+        kind: what is counted: "PSS", "USS" or "RSS".
+
+    Args:
+        interval: least pause between two samples, in seconds. It grows with the size of the process, to keep
+            the sampling below about 1/8 of one core.
+    """
+
+    kind = MEMORY_KIND
+
+    def __init__(self, interval: float = _INTERVAL):
+        if not interval > 0:
+            raise ValueError(f"interval must be a positive number of seconds, not {interval!r}")
+        self.interval = interval
+
+    def __enter__(self) -> "PeakMeter":
+        self._stop = threading.Event()
+        self._sampler = _Sampler(os.getpid())
+        self._thread = threading.Thread(target=self._run, name="PeakMeter", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._stop.set()
+            self._thread.join()
+            self._sampler.sample()
+        finally:
+            self._sampler.following_self.discard(self._sampler)
+
+    def _run(self) -> None:
+        pause = self.interval
+        while not self._stop.wait(pause):
+            pause = max(self.interval, _paid_sample(self._sampler.sample))
+
+    @property
+    def baseline(self) -> int:
+        return self._sampler.baseline
+
+    @property
+    def peak(self) -> int:
+        return self._sampler.peak
+
+    @property
+    def growth(self) -> int:
+        return self.peak - self.baseline
+
+    @property
+    def seconds(self) -> list[float]:
+        return self._sampler.curve()[0]
+
+    @property
+    def bytes(self) -> list[int]:
+        return self._sampler.curve()[1]
+
+
+def _paid_sample(sample: Callable[[], object]) -> float:
+    """Take a sample; return the pause, in seconds, that it has to be paid with."""
+    before = time.thread_time()  # not the clock: waiting for the GIL costs nobody anything
+    with contextlib.suppress(MemoryError, OSError, psutil.Error):  # a sample lost, not the measurement
+        sample()
+    return _PAUSE_PER_COST * (time.thread_time() - before)

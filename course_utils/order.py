@@ -1,0 +1,59 @@
+"""Who reads what, and when: the order of an epoch, agreed upon without talking."""
+
+import numpy as np
+
+
+def epoch_order(
+    n: int, seed: int, epoch: int, rank: int = 0, world: int = 1, *, shuffle: bool = True
+) -> np.ndarray:
+    """The positions that one reader visits in one epoch, in order.
+
+    A pure function of its arguments: every process that calls it with the same seed and epoch gets the
+    same order, whichever process it is and however often it asks.
+
+    Args:
+        n: number of samples in the whole list, 0 or more.
+        seed: 0 or more; another seed is another order.
+        epoch: 0 or more; every epoch has an order of its own.
+        rank: which reader this is, 0 to world - 1. Reader r takes every world-th position from r on.
+        world: number of readers. Together they visit every position exactly once.
+        shuffle: False keeps the list's own order.
+
+    Returns:
+        int64 array of positions in 0 .. n - 1.
+
+    Raises:
+        ValueError: an argument is out of range; the message names it.
+    """
+    for name, value, least in (("n", n, 0), ("seed", seed, 0), ("epoch", epoch, 0), ("world", world, 1)):
+        if value < least:
+            raise ValueError(f"{name} must be {least} or more, got {value}")
+    if not 0 <= rank < world:
+        raise ValueError(f"rank must be 0 to world - 1 = {world - 1}, got {rank}")
+    if shuffle:
+        # A seed sequence of two numbers, not seed + epoch: (1, 0) and (0, 1) must differ.
+        order = np.random.default_rng((seed, epoch)).permutation(n)
+    else:
+        order = np.arange(n)
+    return order[rank::world]
+
+
+def cut(n: int, batch_size: int, rule: str = "ceil") -> list[range]:
+    """Cuts n samples into batches, by the right rule or by one of the two common wrong ones.
+
+    Args:
+        n: number of samples.
+        batch_size: samples a batch.
+        rule: how many batches there are. "ceil" rounds up: every sample once. "floor" forgets what is left
+            over. "floor + 1" adds an empty batch whenever nothing is left over.
+
+    Returns:
+        One range of positions a batch, in order; possibly empty.
+
+    Raises:
+        ValueError: there is no such rule.
+    """
+    counts = {"ceil": -(-n // batch_size), "floor": n // batch_size, "floor + 1": n // batch_size + 1}
+    if rule not in counts:
+        raise ValueError(f"rule must be one of {', '.join(map(repr, counts))}; got {rule!r}")
+    return [range(min(i * batch_size, n), min((i + 1) * batch_size, n)) for i in range(counts[rule])]

@@ -1,0 +1,188 @@
+"""Figures -> PNG bytes with alt text. No pyplot: nothing global, nothing left open."""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from .memory import megabytes
+
+# Okabe and Ito's colours, told apart by colour-blind eyes; each is paired with a label or a hatch.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#767676"
+BATCH_COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", RED)
+
+
+class Picture:
+    """A figure as a notebook shows it: a PNG that carries its alt text.
+
+    Attributes:
+        png: the bytes of the picture.
+        alt: what it shows, in words, figures included. nbval compares it, the pixels it does not.
+    """
+
+    def __init__(self, figure: Figure, alt: str):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110, facecolor="white")  # readable on a dark theme too
+        self.png, self.alt = buffer.getvalue(), alt
+
+    @property
+    def base64(self) -> str:
+        return base64.b64encode(self.png).decode("ascii")
+
+    @property
+    def html(self) -> str:
+        """An <img> element; the alt text is escaped."""
+        # JupyterLab gives an image/png output no alt text, so the picture goes out as HTML as well.
+        return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{self.base64}">'
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/plain": self.alt, "image/png": self.base64, "text/html": self.html}
+
+
+def _figure(width: float = 7.5, height: float = 2.6):
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def bars(sizes: Mapping[str, float], *, limit: float | None = None, guess: float | None = None) -> Picture:
+    """Horizontal bars of memory; those past the limit are red and hatched.
+
+    Args:
+        sizes: what -> bytes, from top to bottom.
+        limit: bytes, a last bar in grey; None for none.
+        guess: the learner's guess in bytes, a dashed line; None for none.
+
+    Returns:
+        The picture; its alt text lists all figures.
+    """
+    past = [limit is not None and size > limit for size in sizes.values()]
+    colours = [RED if p else BLUE for p in past]
+    if limit is not None:
+        sizes, colours = {**sizes, "limit": limit}, [*colours, GREY]
+    figure, axes = _figure(height=0.9 + 0.45 * len(sizes))
+    drawn = axes.barh(list(sizes), [size / 1e6 for size in sizes.values()], color=colours, height=0.6)
+    for bar, over in zip(drawn, past, strict=False):
+        bar.set(hatch="//" if over else "", edgecolor="white")
+    axes.bar_label(drawn, [megabytes(size) for size in sizes.values()], padding=4)
+    said = [f"{name}: {megabytes(size)}" for name, size in sizes.items()]
+    if guess is not None:
+        axes.axvline(guess / 1e6, color="black", linestyle="--")
+        axes.annotate(f"your guess: {megabytes(guess)}", (guess / 1e6, 1), (4, 0), va="bottom",
+                      xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
+        said.append(f"your guess: {megabytes(guess)}")
+    axes.invert_yaxis()
+    axes.set_xlabel("MB")
+    axes.margins(x=0.15)
+    return Picture(figure, f"Bars. {'; '.join(said)}.")
+
+
+def curves(
+    runs: Mapping[str, tuple[Sequence[float], Sequence[float], bool]], *, limit: float, guess=None, alt: str
+) -> Picture:
+    """Memory over time, a line a run; a run that died ends in a cross.
+
+    Args:
+        runs: name -> (seconds, bytes above the start, whether it died at the limit).
+        limit: the allowance in bytes above the start, drawn as a line.
+        guess: the learner's guess in bytes, or None; drawn dashed.
+        alt: what the picture shows, in words.
+    """
+    figure, axes = _figure(height=3.2)
+    for (name, (seconds, sizes, died)), colour, style in zip(
+        runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False
+    ):
+        sizes = np.asarray(sizes, float) / 1e6
+        axes.plot(seconds, sizes, style, color=colour, linewidth=2.2)
+        if died:
+            axes.plot(seconds[-1], sizes[-1], "x", color=colour, markersize=12, markeredgewidth=3)
+        axes.annotate(f"{name}{': killed' if died else ''}", (seconds[-1], sizes[-1]), (8, 4),
+                      textcoords="offset points", color=colour, fontweight="bold")  # fmt: skip
+    axes.axhline(limit / 1e6, color="black", linewidth=1.5)
+    axes.annotate(f"allowance: {megabytes(limit)}", (1, limit / 1e6), xycoords=("axes fraction", "data"),
+                  ha="right", va="bottom")  # fmt: skip
+    if guess is not None:
+        axes.axhline(guess / 1e6, color="black", linestyle="--")
+        axes.annotate(f"your guess: {megabytes(guess)}", (0, guess / 1e6), (4, 2), va="bottom",
+                      xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
+    axes.margins(x=0.3, y=0.15)
+    axes.set(xlabel="seconds", ylabel="MB above the start", xlim=(0, None), ylim=(0, None))
+    return Picture(figure, alt)
+
+
+def deck(n: int, batches: Sequence[range], chosen: int, *, alt: str) -> Picture:
+    """One cell a sample, coloured by batch; those in no batch are hatched, the chosen batch is framed."""
+    columns = 25
+    rows = -(-n // columns)
+    figure, axes = _figure(height=0.7 + 0.42 * rows)
+    owner = {position: b for b, batch in enumerate(batches) for position in batch}
+    for position in range(n):
+        b = owner.get(position)
+        framed = b == chosen
+        axes.add_patch(
+            _cell(position % columns, position // columns, BATCH_COLOURS[b % 6] if b is not None else "white",
+                  "" if b is not None else "////", 2.5 if framed else 0.5)
+        )  # fmt: skip
+        axes.text(position % columns + 0.5, position // columns + 0.5, position, ha="center", va="center",
+                  fontsize=7, fontweight="bold" if framed else "normal",
+                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.9})  # fmt: skip
+    axes.set(xlim=(-0.1, columns + 0.1), ylim=(rows + 0.1, -0.1), xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    return Picture(figure, alt)
+
+
+def _cell(x, y, colour, hatch, width):
+    return Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, facecolor=colour, hatch=hatch, edgecolor="black",
+                     linewidth=width)  # fmt: skip
+
+
+def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, alt: str, caption: str = "") -> Picture:
+    """Grey pictures in a row, each with its title.
+
+    Args:
+        images: arrays (height, width) or (height, width, 1), values 0 to 255.
+        titles: one a picture.
+        alt: what they show, in words.
+        caption: one line below them.
+    """
+    figure = Figure(figsize=(1.9 * len(images), 2.4), layout="constrained")
+    for axes, image, title in zip(
+        np.atleast_1d(figure.subplots(1, len(images))), images, titles, strict=True
+    ):
+        axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(title, fontsize=10)
+        axes.set_axis_off()
+    if caption:
+        figure.supxlabel(caption, fontsize=9)
+    return Picture(figure, alt)
+
+
+def stacked(parts: Mapping[str, float], limits: Mapping[str, float], *, alt: str) -> Picture:
+    """One bar of stacked parts against one or two limits; a limit off the scale is named at the edge.
+
+    Args:
+        parts: what -> bytes, from left to right.
+        limits: name -> bytes.
+        alt: what it shows, in words.
+    """
+    figure, axes = _figure(height=2.2)
+    right = max(sum(parts.values()), min(limits.values())) * 1.15
+    left = 0.0
+    for (name, size), colour, hatch in zip(
+        parts.items(), (GREY, BLUE, GREEN), ("", "//", ".."), strict=False
+    ):
+        axes.barh([0], [size / 1e6], left=left, color=colour, hatch=hatch, edgecolor="white", height=0.5,
+                  label=f"{name}: {megabytes(size)}")  # fmt: skip
+        left += size / 1e6
+    for (name, limit), style in zip(limits.items(), ("-", "--"), strict=False):
+        off = "" if limit <= right else " (off the scale)"
+        axes.axvline(limit / 1e6, color=RED, linewidth=2.5, linestyle=style,
+                     label=f"{name}: {megabytes(limit)}{off}")  # fmt: skip
+    axes.set(xlim=(0, right / 1e6), ylim=(-0.4, 0.4), yticks=[], xlabel="MB")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return Picture(figure, alt)

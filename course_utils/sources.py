@@ -1,0 +1,110 @@
+"""Where the pixels come from: one small seam, `read(position) -> array`. Files, for now."""
+
+import os
+
+import numpy as np
+from numpy.dtypes import StringDType
+
+from .images import ASPECTS, COLOR_MODES, DTYPES, check_choice, load_image
+
+# A file that is missing should stop us before training, but a look at a million files takes minutes on a
+# network drive: up to the first number all are looked at, above it the second number, spread evenly.
+CHECK_ALL_UP_TO = 10_000
+CHECK_SPREAD = 1_000
+
+
+class FileSource:
+    """Image files, one a sample.
+
+    A source has `len()`, `shape` and `dtype` of one array, `read(position)` and `name(position)`; it can
+    be pickled, and `read` may be called from several threads at once.
+
+    Args:
+        paths: the files. Kept as a StringDType array: about 100 bytes a path of 90 characters.
+        target_size: (height, width) in pixels.
+        color_mode, aspect, dtype: as for `images.load_image`.
+        check_files: True looks whether every file exists, False looks at none; None looks at all of up to
+            10,000 and at 1,000 spread over a longer list.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the message names it.
+        FileNotFoundError: files are missing; the message counts them and names the first.
+    """
+
+    def __init__(
+        self,
+        paths,
+        target_size: tuple[int, int],
+        *,
+        color_mode: str = "grayscale",
+        aspect: str = "stretch",
+        dtype: str = "float32",
+        check_files: bool | None = None,
+    ):
+        check_choice("color_mode", color_mode, COLOR_MODES)
+        check_choice("aspect", aspect, ASPECTS)
+        check_choice("dtype", dtype, DTYPES)
+        self.paths = _as_paths(paths)
+        self.target_size = _as_size(target_size)
+        self.color_mode, self.aspect, self.dtype = color_mode, aspect, dtype
+        self.shape = (*self.target_size, 1 if color_mode == "grayscale" else 3)
+        self._check_files(check_files)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, position: int) -> str:
+        """What to call this sample in an error message."""
+        return str(self.paths[position])
+
+    def read(self, position: int) -> np.ndarray:
+        """The image at a position of the list: a new array of `shape` and `dtype`, values 0 to 255.
+
+        Raises:
+            images.ImageError: the file cannot be used; the message names it.
+        """
+        return load_image(
+            self.name(position), self.target_size, self.color_mode, aspect=self.aspect, dtype=self.dtype
+        )
+
+    def _check_files(self, check_files: bool | None) -> None:
+        n = len(self)
+        if check_files is False:
+            return
+        if check_files or n <= CHECK_ALL_UP_TO:
+            positions = range(n)
+        else:
+            positions = np.linspace(0, n - 1, CHECK_SPREAD).astype(int)
+        missing = [p for p in positions if not os.path.isfile(self.paths[p])]
+        if missing:
+            raise FileNotFoundError(
+                f"image_paths: {len(missing)} of the {len(positions)} files looked at are missing, "
+                f"the first at position {missing[0]}: {self.name(missing[0])}"
+            )
+
+
+def _as_paths(paths) -> np.ndarray:
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        raise TypeError(f"image_paths must be a list of paths, not one path: {paths!r}")
+    if not (isinstance(paths, np.ndarray) and isinstance(paths.dtype, StringDType)):
+        paths = [os.fspath(path) for path in paths]
+        wrong = next((path for path in paths if not isinstance(path, str)), None)
+        if wrong is not None:
+            raise TypeError(f"image_paths must hold str or pathlib.Path, got {wrong!r}")
+        try:
+            paths = np.array(paths, dtype=StringDType())
+        except UnicodeEncodeError as error:
+            raise ValueError(f"image_paths: a file name is not valid Unicode ({error}); rename it") from None
+    if paths.ndim != 1 or len(paths) == 0:
+        raise ValueError(f"image_paths must be a list of at least one path, got shape {paths.shape}")
+    return paths
+
+
+def _as_size(target_size) -> tuple[int, int]:
+    try:
+        height, width = (int(side) for side in target_size if side == int(side) and side >= 1)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"target_size must be (height, width), two whole numbers of at least 1; got {target_size!r}"
+        ) from None
+    return height, width

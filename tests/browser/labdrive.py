@@ -1,0 +1,131 @@
+"""JupyterLab and Chromium, driven as a learner would: no sleeping, only waiting for conditions."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+FLAGS = [
+    "--no-sandbox",  # CI runs as root, and Chromium's sandbox refuses root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",  # nothing but 127.0.0.1 is asked for
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium_path() -> str | None:
+    """Chromium or Chrome as installed here; $CHROMIUM names another. None: there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def lab(root: Path):
+    """A JupyterLab of its own over `root`; yields (address, token). It reads no settings of the user's."""
+    home = Path(tempfile.mkdtemp(prefix="lab-"))
+    settings = home / "settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}  # else a pop-up asks, over the notebook
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    variables = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
+                 "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+                 "IPYTHONDIR": "ipython"}  # fmt: skip
+    env = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
+    env |= {name: str(home / folder) for name, folder in variables.items()}
+    port, token, log = _free_port(), secrets.token_hex(16), home / "lab.log"
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
+               "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]  # fmt: skip
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            command, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=2).read()
+                break
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}", token
+    finally:
+        server.terminate()
+        try:
+            server.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def browser_page():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        try:
+            yield browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+        finally:
+            browser.close()
+
+
+def open_notebook(page, address: str, token: str, path: str) -> None:
+    """Opens a notebook in JupyterLab and waits until its kernel is idle."""
+    page.goto(f"{address}/lab/tree/{path}?token={token}&reset")
+    page.wait_for_function("() => window.jupyterapp !== undefined", timeout=90_000)
+    page.evaluate("async () => { await jupyterapp.started; await jupyterapp.restored; }")
+    page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook").wait_for(timeout=60_000)
+    page.wait_for_function(
+        """() => { const s = jupyterapp.shell.currentWidget?.sessionContext;
+        return s && s.isReady && s.session?.kernel?.connectionStatus === 'connected'
+               && s.session.kernel.status === 'idle' }""",
+        timeout=90_000,
+    )
+
+
+def run_all(page) -> bool:
+    """Runs every cell; True when none raised."""
+    page.set_default_timeout(300_000)
+    ok = page.evaluate(
+        """async () => { await jupyterapp.shell.currentWidget.context.ready;
+        return await jupyterapp.commands.execute('notebook:run-all-cells'); }"""
+    )
+    page.set_default_timeout(30_000)
+    return ok
+
+
+def shut_down(page) -> None:
+    """Ends the notebook's kernel, as its last line asks the learner to."""
+    page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.shutdown(); }")
+
+
+def kernel_says(page, code: str) -> str:
+    """Runs code in the notebook's kernel; what it printed."""
+    return page.evaluate(
+        """async (code) => { let t = '';
+        const k = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+        const f = k.requestExecute({code}); f.onIOPub = m => { const c = m.content;
+        if (m.header.msg_type === 'stream') t += c.text;
+        if (m.header.msg_type === 'error') t += c.ename + ': ' + c.evalue }; await f.done; return t }""",
+        code,
+    )

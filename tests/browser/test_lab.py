@@ -1,0 +1,95 @@
+"""The course in a real browser: run all of 00, move a control of 01 with the keyboard, see other pixels."""
+
+import base64
+import io
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+SHOTS = Path(__file__).parent / "screenshots"
+
+try:
+    from . import labdrive
+except ImportError:  # Playwright is in the "test" extra
+    labdrive = None
+missing = "Playwright" if labdrive is None else None if labdrive.chromium_path() else "Chromium"
+pytestmark = pytest.mark.skipif(
+    bool(missing) and not os.environ.get("CI"), reason=f"{missing} is not installed; see the README, Tests"
+)
+
+
+@pytest.fixture(scope="module")
+def page(xrays):
+    assert not missing, f"{missing} is missing, and in CI nothing is skipped"
+    os.environ["COURSE_DATA"] = str(xrays)
+    SHOTS.mkdir(exist_ok=True)
+    with labdrive.lab(ROOT) as (address, token), labdrive.browser_page() as page:
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.open = lambda name: labdrive.open_notebook(page, address, token, f"notebooks/{name}")
+        yield page
+
+
+def picture(page, alt):
+    """The pixels of the picture whose alt text matches; waits until it is there."""
+    image = page.get_by_role("img", name=re.compile(alt)).last
+    image.wait_for(timeout=20_000)
+    data = base64.b64decode(image.get_attribute("src").split(",")[1])
+    return np.asarray(Image.open(io.BytesIO(data)).convert("L"), int)
+
+
+def show(page, alt, name):
+    page.get_by_role("img", name=re.compile(alt)).last.scroll_into_view_if_needed()
+    page.screenshot(path=SHOTS / f"{name}.png")
+
+
+def test_00_runs_from_top_to_bottom_and_its_bars_are_there(page):
+    page.open("00_start_here.ipynb")
+    assert labdrive.run_all(page) is True
+    assert picture(page, r"^Bars\. on disk: .*in memory \(float32\): .*limit: ").std() > 10
+    show(page, r"^Bars\. on disk: .*float32", "00_bars")
+    before = picture(page, r"^Bars\. on disk: \d+ MB; in memory: 168 MB")
+    page.get_by_role("combobox", name="Image height and width").select_option("512")
+    after = picture(page, r"in memory: 671 MB")
+    assert before.shape != after.shape or np.abs(before - after).mean() > 0.5
+    show(page, "in memory: 671 MB", "00_panel")
+    labdrive.shut_down(page)
+
+
+def test_01_cut_the_deck_by_keyboard_by_choice_and_from_the_kernel(page):
+    page.open("01_basic_sequence.ipynb")
+    assert labdrive.run_all(page) is True
+    before = picture(page, "batch 0 is images 0 to 31")
+    assert before.std() > 10
+    page.get_by_role("spinbutton", name="Batch index").focus()
+    page.keyboard.press("ArrowUp")
+    after = picture(page, "batch 1 is images 32 to 63")
+    assert before.shape == after.shape and np.abs(before - after).mean() > 0.5
+    slider = page.get_by_role("slider").first
+    assert slider.get_attribute("aria-valuenow") in ("1", "1.0")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    picture(page, "batch 2 is images 64 to 95")
+    page.get_by_role("combobox", name="Number of batches").select_option("floor")
+    picture(page, "3 batches; the last holds 32; 4 images never seen")
+    show(page, "4 images never seen", "01_cut_the_deck")
+    calls = int(labdrive.kernel_says(page, "print(deck.calls)"))
+    labdrive.kernel_says(page, "deck.batch_size.value = 128")
+    picture(page, "an epoch of nothing")
+    assert int(labdrive.kernel_says(page, "print(deck.calls)")) == calls + 2  # index 2 is gone: drawn anew
+
+
+def test_01_will_it_fit_changes_with_the_batch(page):
+    before = picture(page, r"^Will it fit\? 32 images of 256")
+    page.get_by_role("combobox", name="Batch size").last.select_option("512")
+    after = picture(page, r"^Will it fit\? 512 images of 256")
+    assert before.shape != after.shape or np.abs(before - after).mean() > 0.5
+    show(page, r"^Will it fit\? 512", "01_will_it_fit")
+    show(page, "^Memory over time", "01_memory")
+    assert page.problems == []
+    labdrive.shut_down(page)

@@ -1,0 +1,43 @@
+"""The notebooks and panels under the versions that Colab runs: ipywidgets 7.7.1, Keras 3.13, NumPy 2.1."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+PYTHON = ROOT / ".venv-colab" / SCRIPTS
+pytestmark = pytest.mark.skipif(
+    not PYTHON.exists() and not os.environ.get("CI"),
+    reason="no .venv-colab; the README, Tests, says how to make it",
+)
+
+
+def pytest_there(*arguments):
+    done = subprocess.run(
+        [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        # The course is found by its path, as on Colab, where it is cloned and not installed.
+        env={k: v for k, v in os.environ.items() if k != "COURSE_DATA"} | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    return done.stdout
+
+
+def test_the_versions_are_colabs():
+    code = "import ipywidgets, keras; print(ipywidgets.__version__, keras.__version__)"
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["7.7.1", "3.13.2"]
+
+
+def test_panels():
+    assert " passed" in pytest_there("tests/test_widgets.py")
+
+
+def test_notebooks():
+    assert " passed" in pytest_there("notebooks")

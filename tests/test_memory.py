@@ -1,0 +1,524 @@
+"""Memory is measured as it is, and an overflow harms no one but the child."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cloudpickle
+import numpy as np
+import psutil
+import pytest
+
+from course_utils import memory
+from course_utils.limited import run_limited
+from course_utils.memory import PeakMeter, megabytes, memory_limit, memory_now
+
+# The children get these functions by value, as they get a notebook's.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+MB = 10**6
+ROOT = Path(__file__).parents[1]
+posix = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the proc file system is Linux's")
+pss = pytest.mark.skipif(memory.MEMORY_KIND != "PSS", reason="the kernel gives no PSS")
+ways = pytest.mark.parametrize("watch", [False, True], ids=["kernel", "watch"])
+
+
+def script(text: str, **kwargs) -> subprocess.Popen:
+    """A Python program of its own, whose functions are `__main__`'s."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(text)], cwd=ROOT, stdout=subprocess.PIPE, text=True, **kwargs
+    )
+
+
+def wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+# ---------------------------------------------------------------- importing
+
+
+def test_the_import_is_light():
+    program = script(
+        """
+        import sys
+        import course_utils.memory, course_utils.limited, course_utils._child
+        print({"keras", "tensorflow", "numpy"} & set(sys.modules))
+        """
+    )
+    assert program.communicate()[0].strip() == "set()"
+
+
+# ---------------------------------------------------------------- the limit in force
+
+
+def tree(root: Path, groups: str, limits: dict[str, str]) -> dict[str, Path]:
+    (root / "proc" / "self").mkdir(parents=True)
+    (root / "proc" / "self" / "cgroup").write_text(groups)
+    for name, text in limits.items():
+        file = root / "sys" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return {"proc": root / "proc", "cgroups": root / "sys"}
+
+
+NONE_V1 = "9223372036854771712\n"
+V2, V1 = "memory.max", "memory.limit_in_bytes"
+TREES = {
+    "v2": ("0::/a/b\n", {f"a/b/{V2}": "50000000\n", f"a/{V2}": "max\n"}, (50, "cgroup v2")),
+    "v2, around it": ("0::/a/b\n", {f"a/b/{V2}": "50000000", f"a/{V2}": "40000000"}, (40, "cgroup v2")),
+    "v2, none": ("0::/a\n", {f"a/{V2}": "max\n"}, None),
+    "namespace": ("0::/\n", {V2: "30000000\n"}, (30, "cgroup v2")),
+    "host's path": ("0::/docker/123\n", {V2: "30000000\n"}, (30, "cgroup v2")),
+    "outside": ("0::/../other\n", {V2: "30000000", f"other/{V2}": "1000"}, (30, "cgroup v2")),
+    "v1": (
+        "5:cpu,cpuacct:/x\n4:memory:/a\n",
+        {f"memory/a/{V1}": "20000000\n", f"memory/{V1}": NONE_V1},
+        (20, "cgroup v1"),
+    ),
+    "v1, host's path": ("4:memory:/docker/1\n", {f"memory/{V1}": "20000000\n"}, (20, "cgroup v1")),
+    "v1, none": ("4:memory:/a\n", {f"memory/a/{V1}": NONE_V1}, None),
+    "hybrid, v1": ("4:memory:/a\n0::/a\n", {f"memory/a/{V1}": "20000000\n"}, (20, "cgroup v1")),
+    "hybrid, v2": ("1:name=systemd:/\n0::/a\n", {f"unified/a/{V2}": "10000000\n"}, (10, "cgroup v2")),
+    "no files": ("0::/a\n", {}, None),
+    "broken": ("0::/a\nnonsense\n\n:::\n", {f"a/{V2}": "many", V2: "-1", f"memory/{V1}": ""}, None),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_smallest_group_limit_holds(tmp_path, name):
+    groups, limits, expected = TREES[name]
+    limit = memory_limit(**tree(tmp_path, groups, limits))
+    if expected:
+        assert (limit.bytes, limit.source) == (expected[0] * MB, expected[1])
+    else:
+        assert not limit.source.startswith("cgroup")
+
+
+def test_no_proc_leaves_the_machine(tmp_path):
+    assert 0 < memory_limit(tmp_path, tmp_path).bytes <= psutil.virtual_memory().total
+
+
+def test_a_file_that_is_no_text_is_no_limit(tmp_path):
+    roots = tree(tmp_path, "", {V2: "1000"})
+    (tmp_path / "proc" / "self" / "cgroup").write_bytes(b"\xff\xfe0::/\n")
+    assert memory_limit(**roots).bytes > MB
+
+
+@posix
+@pytest.mark.parametrize("name", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_the_process_limits_count(tmp_path, monkeypatch, name):
+    wanted = getattr(memory.resource, name)
+    none = memory.resource.RLIM_INFINITY
+    monkeypatch.setattr(
+        memory.resource, "getrlimit", lambda which: (7 * MB if which == wanted else none, none)
+    )
+    limit = memory_limit(tmp_path, tmp_path)
+    assert limit.bytes == 7 * MB
+    assert name in limit.source
+
+
+# ---------------------------------------------------------------- the memory in use
+
+
+def test_memory_now_follows_an_allocation():
+    before = memory_now()
+    held = b"x" * (50 * MB)
+    assert 48 * MB < memory_now() - before < 60 * MB
+    del held
+    assert memory_now() - before < 10 * MB
+
+
+@pss
+def test_pss_counts_a_shared_page_once():
+    """A fork shares all its parent's pages: RSS would count them twice."""
+    held = b"x" * (100 * MB)
+    before = memory_now()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    try:
+        assert memory_now() - before < 30 * MB
+    finally:
+        os.close(writer)
+        os.close(reader)
+        os.waitpid(child, 0)
+    assert len(held) == 100 * MB
+
+
+def test_a_block_that_takes_nothing_grows_by_little():
+    with PeakMeter() as meter:
+        time.sleep(0.2)
+    assert 0 <= meter.growth < 3 * MB
+    assert len(meter.seconds) == len(meter.bytes) >= 3
+    assert meter.seconds == sorted(meter.seconds)
+    assert meter.kind == memory.MEMORY_KIND
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="not measured on Windows")
+def test_a_short_peak_is_not_lost():
+    with PeakMeter(interval=60) as meter:  # no sample falls into the block
+        (np.ones(100 * MB // 8) + np.ones(100 * MB // 8)).sum()
+    assert max(meter.bytes) - meter.baseline < 20 * MB
+    assert 190 * MB < meter.growth < 310 * MB
+    assert meter.peak == meter.baseline + meter.growth
+
+
+@linux
+def test_a_nested_meter_takes_nothing_from_the_outer_one():
+    with PeakMeter(interval=60) as outer:
+        np.ones(100 * MB // 8).sum()
+        with PeakMeter(interval=60) as inner:
+            np.ones(50 * MB // 8).sum()
+    assert 95 * MB < outer.growth < 120 * MB
+    assert 45 * MB < inner.growth < 70 * MB
+    assert not memory._Sampler.following_self
+
+
+@pss
+def test_the_high_water_mark_counts_no_shared_page_again(tmp_path):
+    """This process's RSS grows by a file that its child has mapped already; what both hold does not."""
+    path = tmp_path / "pages"
+    path.write_bytes(bytes(64 * MB))
+    pages = f"np.memmap({str(path)!r}, np.uint8, 'r')"
+    other = script(
+        f"import numpy as np; a = {pages}; print(a.sum(), flush=True); input()", stdin=subprocess.PIPE
+    )
+    try:
+        other.stdout.readline()
+        with PeakMeter() as meter:
+            mapped = np.memmap(path, np.uint8, "r")
+            mapped.sum()
+            time.sleep(0.1)
+        assert meter.growth < 20 * MB < mapped.nbytes
+    finally:
+        other.communicate("\n")
+
+
+def test_a_child_of_the_block_counts():
+    with PeakMeter() as meter:
+        subprocess.run(
+            [sys.executable, "-c", f"import time; x = b'x' * {80 * MB}; time.sleep(0.5)"], check=True
+        )
+    assert 75 * MB < meter.growth < 120 * MB
+
+
+def test_the_thread_ends_when_the_block_raises():
+    with pytest.raises(KeyError), PeakMeter() as meter:
+        raise KeyError
+    assert not [thread for thread in threading.enumerate() if thread.name == "PeakMeter"]
+    assert meter.growth >= 0
+
+
+def test_the_interval_must_be_positive():
+    with pytest.raises(ValueError, match="interval"):
+        PeakMeter(interval=0)
+
+
+def test_megabytes():
+    sizes = {0: "0.0 MB", 262_144: "0.3 MB", 9.96e6: "10 MB", 168_300_000: "168 MB", 2**31: "2.15 GB"}
+    assert {size: megabytes(size) for size in sizes} == sizes
+
+
+# ---------------------------------------------------------------- a child with an allowance
+
+
+def hoard(count: int) -> int:
+    import numpy as np
+
+    kept = []
+    for _ in range(count):
+        kept.append(np.ones(10**6 // 8))
+        time.sleep(0.002)
+    return len(kept)
+
+
+@ways
+def test_too_much_ends_by_the_limit(watch):
+    before = memory_now()
+    outcome = run_limited(hoard, 500, allowance=64e6, imports=("numpy",), _watch=watch)
+    assert outcome.ended == "limit", outcome
+    # A watched child may pass the allowance between two looks.
+    assert 40 * MB < outcome.growth < (120 if watch else 90) * MB
+    assert outcome.value is None
+    assert abs(memory_now() - before) < 10 * MB
+    assert outcome.peak >= max(outcome.bytes)
+    assert len(outcome.seconds) == len(outcome.bytes)
+    if not watch and sys.platform == "linux":
+        assert outcome.reason == "ended by the memory limit: MemoryError"
+        assert "Unable to allocate" in outcome.error.splitlines()[0]
+        assert "in hoard" in outcome.error
+
+
+@ways
+def test_little_enough_finishes(watch):
+    outcome = run_limited(hoard, 20, allowance=64e6, imports=("numpy",), _watch=watch)
+    assert (outcome.ended, outcome.value, outcome.error) == ("finished", 20, "")
+    assert 15 * MB < outcome.growth < 40 * MB
+
+
+@ways
+def test_pictures_end_by_the_limit_too(watch, tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "large.png"
+    Image.new("L", (6000, 6000)).save(path)
+
+    def decode() -> int:
+        kept = []
+        for _ in range(20):
+            kept.append(Image.open(path))
+            kept[-1].load()
+        return len(kept)
+
+    outcome = run_limited(decode, allowance=100e6, imports=("PIL.Image", "PIL.PngImagePlugin"), _watch=watch)
+    assert outcome.ended == "limit", outcome
+
+
+@linux
+def test_a_short_peak_of_the_child_is_not_lost():
+    outcome = run_limited(lambda: len(bytes(80 * MB).replace(b"\0", b"\1")), allowance=400e6)
+    assert outcome.value == 80 * MB
+    assert 75 * MB < outcome.growth < 200 * MB
+
+
+def raise_wrapped() -> None:
+    try:
+        raise MemoryError
+    except MemoryError as error:
+        raise RuntimeError("the batch could not be made") from error
+
+
+def raise_text() -> None:
+    raise ValueError("RESOURCE_EXHAUSTED: OOM when allocating tensor")
+
+
+def raise_group() -> None:
+    raise ExceptionGroup("workers", [ValueError("x"), MemoryError()])
+
+
+def raise_gpu() -> None:
+    raise ValueError("OOM when allocating tensor on device:GPU:0 by allocator GPU_0_bfc")
+
+
+def raise_key() -> None:
+    raise KeyError("ROOM")
+
+
+@pytest.mark.parametrize(
+    ("function", "ended"),
+    [
+        (raise_wrapped, "limit"),
+        (raise_text, "limit"),
+        (raise_group, "limit"),
+        (raise_gpu, "error"),
+        (raise_key, "error"),
+        (sys.exit, "error"),
+    ],
+)
+def test_memory_errors_in_disguise(function, ended):
+    outcome = run_limited(function, allowance=50e6)
+    assert outcome.ended == ended, outcome
+
+
+def test_an_error_comes_with_its_traceback():
+    outcome = run_limited(raise_key)
+    assert outcome.ended == "error"
+    assert outcome.reason == "ended by KeyError"
+    assert outcome.error.splitlines()[0] == "KeyError: 'ROOM'"
+    assert "in raise_key" in outcome.error
+    assert "_child.py" not in outcome.error
+
+
+def die(number: int) -> None:
+    print("last words")
+    os.kill(os.getpid(), number)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("name", "allowance", "ended"),
+    [
+        ("SIGABRT", 50e6, "limit"),
+        ("SIGKILL", 50e6, "limit"),
+        ("SIGABRT", None, "error"),
+        ("SIGSEGV", 50e6, "error"),  # nowhere near its limit
+        ("SIGKILL", None, "limit"),
+    ],
+)
+def test_signals(name, allowance, ended):
+    outcome = run_limited(die, getattr(signal, name), allowance=allowance)
+    assert outcome.ended == ended
+    assert name in outcome.reason
+    assert ("probably" in outcome.reason) == (name == "SIGKILL" and allowance is None)
+    assert outcome.stdout == "last words\n"
+
+
+def test_an_exit_without_a_word():
+    outcome = run_limited(os._exit, 7)
+    assert (outcome.ended, "7" in outcome.reason) == ("error", True)
+
+
+def test_a_value_that_cannot_be_sent_back():
+    outcome = run_limited(lambda: threading.Lock())
+    assert outcome.ended == "error"
+    assert "lock" in outcome.error.splitlines()[0]
+
+
+def test_an_import_that_fails():
+    outcome = run_limited(hoard, 1, imports=("no_such_module",))
+    assert outcome.ended == "error"
+    assert "no_such_module" in outcome.error
+
+
+@posix
+def test_the_timeout_ends_the_whole_tree(tmp_path):
+    def family(path: Path) -> None:
+        other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        path.write_text(f"{os.getpid()} {other.pid}")
+        time.sleep(60)
+
+    outcome = run_limited(family, tmp_path / "pids", timeout=1.5)
+    assert outcome.ended == "timeout"
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert wait_until(lambda: not any(map(running, pids)))
+
+
+@posix
+def test_orphans_are_ended_too():
+    def leave() -> int:
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid
+
+    outcome = run_limited(leave)
+    assert outcome.ended == "finished"
+    assert wait_until(lambda: not running(outcome.value))
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_child_goes_with_its_parent(tmp_path, number):
+    path = tmp_path / "pid"
+    program = script(
+        f"""
+        import os, time
+        from course_utils.limited import run_limited
+
+        def stay(path):
+            with open(path + ".part", "w") as file:
+                file.write(str(os.getpid()))
+            os.rename(path + ".part", path)
+            time.sleep(60)
+
+        try:
+            run_limited(stay, {str(path)!r})
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    )
+    assert wait_until(path.exists)
+    child = int(path.read_text())
+    assert running(child)
+    program.send_signal(number)
+    assert program.communicate(timeout=10)[0] == ("interrupted\n" if number == signal.SIGINT else "")
+    assert wait_until(lambda: not running(child))
+
+
+def test_what_a_cell_defines_travels_both_ways():
+    program = script(
+        """
+        from course_utils.limited import run_limited
+
+        FACTOR = 3
+
+        class Point:
+            def __init__(self, x):
+                self.x = x
+
+        def scaled(point, by=1):
+            print("in the child")
+            return Point(FACTOR * point.x * by)
+
+        outcome = run_limited(scaled, Point(2), by=5)
+        print(outcome.ended, outcome.value.x, isinstance(outcome.value, Point), outcome.stdout)
+        """
+    )
+    assert program.communicate()[0] == "finished 30 True in the child\n\n"
+
+
+def test_a_notebook_cell():
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    cells = [
+        "from course_utils.limited import run_limited\ndef fail(n):\n    return [][n]",
+        "outcome = run_limited(fail, 5)\nprint(outcome.ended, '<notebook cell>' in outcome.error)",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client.NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(ROOT)}}).execute()
+    assert notebook.cells[1].outputs[0].text == "error True\n"
+
+
+def test_two_children_at_once():
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(run_limited, hoard, 500, allowance=64e6, imports=("numpy",))
+        second = pool.submit(run_limited, hoard, 20, allowance=64e6, imports=("numpy",))
+        assert (first.result().ended, second.result().ended) == ("limit", "finished")
+
+
+@pytest.mark.parametrize("allowance", [0, -1, float("nan"), float("inf"), "64 MB", True])
+def test_the_allowance_must_be_a_positive_number(allowance):
+    with pytest.raises(ValueError, match="allowance must be a positive number of bytes"):
+        run_limited(hoard, 1, allowance=allowance)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="timeout must be a positive number of seconds"):
+        run_limited(hoard, 1, timeout=0)
+    with pytest.raises(TypeError, match="callable"):
+        run_limited(5)
+    with pytest.raises(TypeError, match="hoard or its arguments"):
+        run_limited(hoard, threading.Lock())
+
+
+# ---------------------------------------------------------------- TensorFlow
+
+
+def fit() -> float:
+    import keras
+    import numpy as np
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model.fit(np.ones((64, 8)), np.ones(64), batch_size=16, verbose=0).history["loss"][0]
+
+
+@linux
+def test_tensorflow_trains_in_a_child_with_room():
+    outcome = run_limited(fit, allowance=1e9, imports="keras")
+    assert outcome.ended == "finished", outcome.error
+    assert 5 * MB < outcome.growth < 300 * MB
+
+
+@linux
+def test_tensorflow_without_room_ends_by_the_limit():
+    outcome = run_limited(fit, allowance=20e6, imports="keras")
+    assert outcome.ended == "limit", outcome.error

@@ -1,0 +1,58 @@
+"""What the notebooks say of memory, measured in child processes. Ratios and bounds; never times."""
+
+import numpy as np
+import pytest
+
+from course_utils import load_image, read_labels, run_limited
+
+
+def load_everything(paths):
+    return np.stack([load_image(path, (256, 256)) for path in paths]).shape
+
+
+def train(paths, batch_size, pause=0.0):
+    """A whole `fit` with the default settings, after one tiny one: the growth that is left is the data's."""
+    import time
+
+    import keras
+
+    from course_utils import ImageSequence, PeakMeter
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((256, 256, 1)), layers.AveragePooling2D(64), layers.Flatten(), layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+    slow = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(pause))
+
+    def fit(paths):
+        sequence = ImageSequence(paths, np.zeros(len(paths)), batch_size, (256, 256), shuffle=True)
+        with PeakMeter() as meter:
+            model.fit(sequence, shuffle=False, verbose=0, callbacks=[slow])
+        return meter.growth
+
+    fit(paths[: 2 * batch_size])
+    return fit(paths)
+
+
+@pytest.fixture(scope="module")
+def paths(xrays):
+    return [str(path) for path in read_labels(xrays).paths]
+
+
+def test_loading_everything_grows_16_times_for_16_times_the_images(paths):
+    few, many = (run_limited(load_everything, (paths * 2)[:n]).growth for n in (64, 1024))
+    assert 13 < many / few < 17
+
+
+def test_training_from_a_sequence_is_flat(paths):
+    few, many = (run_limited(train, (paths * 2)[:n], 16, imports=("keras",)).value for n in (64, 1024))
+    assert many <= max(1.05 * few, few + 10e6)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5])
+def test_at_default_settings_two_to_three_batches_are_alive(paths, pause):
+    """Whether training waits for data or data for training. 160 images of 256 x 256: 42 MB a batch."""
+    batch = 160 * 256 * 256 * 4
+    growth = run_limited(train, (paths * 2)[:1280], 160, pause, imports=("keras",)).value
+    assert 1.5 * batch < growth < 3.3 * batch, growth / batch

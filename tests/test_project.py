@@ -1,0 +1,107 @@
+"""The project's own files agree with each other and with what the README says."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+NAMED = {"tensorflow", "numpy", "pillow", "jupyterlab", "ipywidgets", "matplotlib", "nbval"}
+
+
+def name_of(requirement):
+    return re.match(r"[A-Za-z0-9._-]+", requirement)[0].lower()
+
+
+def pins(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def test_environment_yml_installs_the_list_of_pyproject():
+    lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
+    items = [line.split("#")[0].strip().removeprefix("- ") for line in lines if line.strip().startswith("- ")]
+    assert "python=3.12" in items  # the only form that repo2docker reads
+    pip = items[items.index("pip:") + 1 :]
+    assert pip[:2] == ["-c constraints.txt", "-e ."] and pip[2:] == PROJECT["dependencies"]
+
+
+def test_the_named_packages_are_required_and_used():
+    assert {name_of(r) for r in PROJECT["dependencies"]} >= NAMED
+    sources = [
+        *ROOT.glob("course_utils/**/*.py"),
+        *ROOT.glob("data_scripts/*.py"),
+        *ROOT.glob("notebooks/*.ipynb"),
+    ]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    for module in ("tensorflow", "numpy", "PIL", "ipywidgets", "matplotlib"):
+        assert re.search(rf"(?:import|from) {module}\b", text), module
+
+
+def test_every_requirement_is_pinned_without_addresses():
+    pinned = pins(ROOT / "constraints.txt")
+    extras = PROJECT["optional-dependencies"]["test"]
+    assert {name_of(r) for r in PROJECT["dependencies"] + extras} <= set(pinned)
+    for name in ("constraints.txt", "tests/colab/constraints.txt"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "://" not in text and "@" not in text
+
+
+def test_lower_bounds_are_what_colab_runs():
+    colab = pins(ROOT / "tests/colab/constraints.txt")
+    for requirement in PROJECT["dependencies"]:
+        name, least = requirement.split(">=")
+        have = colab.get(name) or (colab["tensorflow-cpu"] if name == "tensorflow" else None)
+        if have:
+            assert [int(p) for p in have.split(".")[:2]] >= [int(p) for p in least.split(".")[:2]], name
+
+
+def test_ci_runs_the_readmes_test_command():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    open_command, test_command = re.search(r"```bash\n(.+)\n(.+)\n```", readme).groups()
+    assert "jupyter lab notebooks/00_start_here.ipynb" in open_command and test_command.endswith("pytest")
+    for command in (open_command, test_command):
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e ")
+    assert test_command in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_repositorys_address_stands_in_one_form():
+    """Until it is known it reads OWNER/REPO, everywhere; pyproject.toml is where it is said."""
+    address = PROJECT["urls"]["Repository"]
+    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        code = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+        assert "google.colab" in code[0] and f" {address} /content/course" in code[0]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    repository = address.removeprefix("https://github.com/")
+    assert (
+        f"mybinder.org/v2/gh/{repository}/" in readme
+        and f"research.google.com/github/{repository}/" in readme
+    )
+
+
+def test_ruff_is_content():
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_only_the_listed_rooms_import_keras_and_none_imports_tensorflow():
+    for path in [*ROOT.glob("course_utils/**/*.py"), *ROOT.glob("data_scripts/*.py")]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^\s*(?:import|from) tensorflow", text, re.M), path
+        assert path.stem == "sequences" or not re.search(r"^\s*(?:import|from) keras", text, re.M), path
+
+
+@pytest.mark.parametrize("package", ["course_utils", "data_scripts"])
+def test_modules_stay_small(package):
+    for path in ROOT.glob(f"{package}/**/*.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        code = [line for line in lines if line.strip() and not line.strip().startswith("#")]
+        assert len(code) <= 500, f"{path}: {len(code)} lines"

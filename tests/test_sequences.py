@@ -1,0 +1,360 @@
+"""The contract of ImageSequence, a test a sentence."""
+
+import inspect
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from course_utils.images import ImageError
+from course_utils.sequences import ImageSequence
+
+N = 100
+LABELS = np.arange(N)  # the label is the index, as is every pixel
+
+
+def sequence(paths, labels=LABELS, batch_size=32, **options):
+    return ImageSequence(paths, labels, batch_size, (8, 8), **options)
+
+
+def seen(batch):
+    """Who is in a batch, by the pixels."""
+    return batch[0][:, 0, 0, 0].astype(int).tolist()
+
+
+def epoch_of(seq):
+    return [who for index in range(len(seq)) for who in seen(seq[index])]
+
+
+def tiny_model():
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+# Shapes, dtypes, the last batch
+
+
+def test_the_documents_call_works_unchanged(numbered):
+    image_paths = [str(path) for path in numbered]
+    seq = ImageSequence(image_paths, [0, 1] * 50, 32, (4, 4))
+    images, labels = seq[0]
+    assert images.shape == (32, 4, 4, 1) and images.dtype == np.float32
+    assert labels.shape == (32,) and labels.dtype.kind == "i"
+    names = list(inspect.signature(ImageSequence).parameters)
+    assert names[:4] == ["image_paths", "labels", "batch_size", "target_size"]
+
+
+@pytest.mark.parametrize(
+    "batch_size, batches, last", [(1, 100, 1), (32, 4, 4), (50, 2, 50), (99, 2, 1), (128, 1, 100)]
+)
+def test_len_is_in_batches_and_the_last_batch_is_kept(numbered, batch_size, batches, last):
+    seq = sequence(numbered, batch_size=batch_size)
+    assert len(seq) == batches and len(seq[batches - 1][0]) == last
+    assert epoch_of(seq) == list(range(N))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("color_mode, channels", [("grayscale", 1), ("rgb", 3)])
+def test_images_have_the_dtype_the_range_and_the_channels_asked_for(numbered, dtype, color_mode, channels):
+    images, _ = sequence(numbered, dtype=dtype, color_mode=color_mode)[2]
+    assert images.shape == (32, 8, 8, channels) and images.dtype == dtype
+    assert images.min() == 64 and images.max() == 95  # 0 to 255, not 0 to 1
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.arange(N, dtype=np.int8),
+        np.arange(N) % 2 == 0,
+        np.random.default_rng(0).random(N).astype(np.float32),
+        np.eye(N, 5, dtype=np.float32),
+    ],
+    ids=lambda labels: f"{labels.dtype}{labels.shape}",
+)
+def test_labels_keep_their_dtype_and_stay_with_their_images(numbered, labels):
+    seq = sequence(numbered, labels, shuffle=True)
+    for batch in seq:
+        assert batch[1].dtype == labels.dtype
+        np.testing.assert_array_equal(batch[1], labels[seen(batch)])
+
+
+@pytest.mark.parametrize("index", [4, 100, -1])
+def test_an_index_past_the_end_is_an_error(numbered, index):
+    with pytest.raises(IndexError, match=f"batch {index}: this sequence has batches 0 to 3"):
+        sequence(numbered)[index]
+
+
+def test_every_batch_is_new_memory(numbered):
+    seq = sequence(numbered)
+    first, again = seq[0], seq[0]
+    first[0][:], first[1][:] = -1, -1
+    assert seen(again) == list(range(32)) == again[1].tolist() and seen(seq[0]) == list(range(32))
+
+
+# Order
+
+
+def test_unshuffled_by_default_so_that_predictions_match_the_labels_twice(numbered):
+    seq = sequence(numbered, batch_size=7)
+    model = tiny_model()
+    model.set_weights([np.full((64, 1), 1 / 64), np.zeros(1)])  # predicts the mean pixel: the index
+    for _ in range(2):
+        np.testing.assert_allclose(model.predict(seq, verbose=0)[:, 0], LABELS, rtol=1e-4)
+
+
+def test_shuffling_moves_samples_between_batches_and_differs_every_epoch(numbered):
+    seq = sequence(numbered, shuffle=True)
+    orders = []
+    for epoch in range(3):
+        assert seq.epoch == epoch
+        orders.append(epoch_of(seq))
+        assert sorted(orders[-1]) == list(range(N))
+        seq.on_epoch_end()
+    first_batches = {frozenset(order[:32]) for order in orders}
+    assert len(first_batches) == 3 and frozenset(range(32)) not in first_batches
+
+
+@pytest.mark.parametrize("workers, processes", [(1, False), (4, False), (1, True), (2, True)])
+def test_a_batch_is_a_function_of_seed_epoch_and_index(numbered, workers, processes):
+    """Whatever the workers, and although Keras has fetched two batches before it forks (a hang, once)."""
+    expected = [epoch_of(sequence(numbered, shuffle=True, seed=5, batch_size=16))]
+    other = sequence(numbered, shuffle=True, seed=5, batch_size=16)
+    other.epoch = 1
+    expected.append(epoch_of(other))
+    code = f"""
+import json, sys, numpy as np, keras
+from course_utils.sequences import ImageSequence
+paths = json.load(sys.stdin)
+seq = ImageSequence(paths, np.arange({N}), 16, (8, 8), shuffle=True, seed=5, workers={workers},
+                    use_multiprocessing={processes}, max_queue_size=2)
+met = []
+class Model(keras.Model):
+    def train_step(self, data):
+        met.append(data[0][:, 0, 0, 0].numpy().astype(int).tolist())
+        return {{"loss": 0.0}}
+model = Model()
+model.compile("sgd", run_eagerly=True)
+model.fit(seq, epochs=2, shuffle=False, verbose=0)
+print(json.dumps(met))
+"""
+    met = run(code, [str(path) for path in numbered])
+    assert [who for batch in met[:7] for who in batch] == expected[0]
+    assert [who for batch in met[7:] for who in batch] == expected[1]
+
+
+def test_another_seed_another_order_another_batch_size_the_same_order(numbered):
+    a, b, c = (
+        epoch_of(sequence(numbered, shuffle=True, seed=s, batch_size=n))
+        for s, n in ((1, 32), (2, 32), (1, 7))
+    )
+    assert a != b and a == c
+
+
+# Epochs
+
+LIFE = """
+import json, sys, numpy as np, keras
+from course_utils.sequences import ImageSequence
+paths = json.load(sys.stdin)
+trace = []
+class Watched(ImageSequence):
+    def on_epoch_end(self):
+        super().on_epoch_end()
+        trace.append(self.epoch)
+def new(**options):
+    return Watched(paths, np.arange(100), 32, (8, 8), shuffle=True, **options)
+model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+results = {"backend": keras.backend.backend()}
+for workers in (1, 3):
+    seq, validation = new(workers=workers), new(workers=workers)
+    trace.clear()
+    model.fit(seq, epochs=3, shuffle=False, verbose=0)
+    results[f"fit {workers}"] = list(trace)
+    model.evaluate(seq, verbose=0); model.predict(seq, verbose=0)
+    results[f"evaluated {workers}"] = seq.epoch
+    model.fit(seq, validation_data=validation, epochs=5, initial_epoch=3, shuffle=False, verbose=0)
+    results[f"again {workers}"] = [seq.epoch, validation.epoch]
+print(json.dumps(results))
+"""
+
+
+def run(code, message=(), env=None, timeout=120):
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(message),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=dict(os.environ, **(env or {})),
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_epochs_count_as_keras_counts_and_evaluate_moves_nothing(numbered, backend):
+    if backend == "jax" and not os.environ.get("CI"):
+        pytest.importorskip("jax", reason="JAX is not installed; pip install '.[test]' brings it")
+    results = run(LIFE, [str(path) for path in numbered], {"KERAS_BACKEND": backend})
+    assert results["backend"] == backend
+    for workers in (1, 3):
+        assert results[f"fit {workers}"] == [0, 1, 2, 3]  # once before the first epoch, once after each
+        assert results[f"evaluated {workers}"] == 3
+        assert results[f"again {workers}"] == [5, 0]
+
+
+def test_a_resumed_run_sees_what_the_whole_run_would_have_seen(numbered):
+    def met_by(seq, **options):
+        met = []
+
+        class Model(keras.Model):
+            def train_step(self, data):
+                met.extend(data[0][:, 0, 0, 0].numpy().astype(int).tolist())
+                return {"loss": 0.0}
+
+        model = Model()
+        model.compile("sgd", run_eagerly=True)
+        model.fit(seq, shuffle=False, verbose=0, **options)
+        return met
+
+    whole = met_by(sequence(numbered, shuffle=True), epochs=4)
+    resumed = sequence(numbered, shuffle=True)
+    resumed.epoch = 2
+    assert met_by(resumed, initial_epoch=2, epochs=4) == whole[2 * N :]
+
+
+def test_class_weight_works(numbered):
+    seq = sequence(numbered, np.arange(N) % 2)
+    history = tiny_model().fit(seq, class_weight={0: 0.0, 1: 0.0}, shuffle=False, verbose=0)
+    assert history.history["loss"] == [0.0]
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"batch_size": 2.5}, "batch_size"),
+        ({"batch_size": True}, "batch_size"),
+        ({"target_size": 256}, "target_size must be"),
+        ({"target_size": (0, 4)}, "target_size must be"),
+        ({"target_size": (4, 4, 1)}, "target_size must be"),
+        ({"target_size": None}, "target_size must be"),
+        ({"color_mode": "gray"}, "color_mode must be one of"),
+        ({"dtype": "float64"}, "dtype must be one of"),
+        ({"aspect": "fit"}, "aspect must be one of"),
+        ({"seed": -1}, "seed"),
+        ({"seed": None}, "seed"),
+        ({"labels": np.arange(99)}, r"labels must have shape \(100,\) or \(100, k\), one entry a path; got"),
+        ({"labels": ["cat"] * 100}, "labels must be numbers"),
+        ({"labels": np.full(100, np.nan)}, "labels must be finite; the one at position 0"),
+        ({"labels": np.zeros((100, 2, 2))}, "labels must have shape"),
+        ({"image_paths": []}, "image_paths must be a list of at least one path"),
+        ({"image_paths": "images/one.png"}, "image_paths must be a list of paths, not one path"),
+        ({"image_paths": [1, 2]}, "expected str"),
+        ({"image_paths": [b"a.png"]}, "image_paths must hold str or pathlib.Path"),
+        ({"max_queue_size": 0}, "max_queue_size"),
+        ({"workers": -1}, "workers"),
+    ],
+)
+def test_wrong_arguments_fail_on_construction(numbered, change, said):
+    arguments = {"image_paths": numbered, "labels": LABELS, "batch_size": 32, "target_size": (8, 8)} | change
+    with pytest.raises((ValueError, TypeError), match=said):
+        ImageSequence(**arguments)
+
+
+def test_missing_files_are_found_on_construction(numbered):
+    with pytest.raises(
+        FileNotFoundError, match="1 of the 100 files looked at are missing.*position 40.*no.png"
+    ):
+        sequence([*numbered[:40], "no.png", *numbered[41:]])
+    many = list(numbered) * 101
+    many[5] = "no.png"  # between two of the 1,000 looked at in a list this long
+    labels = np.zeros(len(many))
+    ImageSequence(many, labels, 32, (8, 8))
+    ImageSequence(["no.png"], [0], 32, (8, 8), check_files=False)
+    with pytest.raises(FileNotFoundError, match="position 5"):
+        ImageSequence(many, labels, 32, (8, 8), check_files=True)
+
+
+def test_a_broken_file_names_batch_and_file_and_the_error_can_be_pickled(numbered, tmp_path):
+    bad = tmp_path / "cut.png"
+    bad.write_bytes(numbered[0].read_bytes()[:40])
+    seq = sequence([*numbered[:70], bad, *numbered[71:]])
+    assert len(seq[0][0]) == 32
+    with pytest.raises(ImageError, match=r"batch 2, .*cut\.png: not a readable image") as error:
+        seq[2]
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
+    with pytest.raises(Exception, match=r"batch 2, .*cut\.png"):
+        tiny_model().fit(seq, shuffle=False, verbose=0)
+
+
+# Size
+
+
+def test_a_pickled_copy_gives_the_same_batches(numbered):
+    seq = sequence(numbered, shuffle=True, seed=3)
+    seq.on_epoch_end()
+    copy = pickle.loads(pickle.dumps(seq))
+    assert copy.epoch == 1 and epoch_of(copy) == epoch_of(seq)
+
+
+def test_a_million_paths_are_cheap_and_a_batch_costs_the_same():
+    """In a child, so that nothing else counts. The list itself is the caller's and not counted."""
+    code = """
+import json, time, numpy as np
+from course_utils.memory import PeakMeter
+from course_utils.sequences import ImageSequence
+paths = np.array([f"/data/chest/images/patient_{i // 10:07}/study_{i % 10}.png" for i in range(10**6)],
+                 dtype=np.dtypes.StringDType())
+names, labels = [str(p) for p in paths], np.zeros(10**6, np.int64)
+del paths
+start = time.perf_counter()
+sorted(range(10**6), key=lambda i: -i)
+yardstick = time.perf_counter() - start
+with PeakMeter() as meter:
+    start = time.perf_counter()
+    seq = ImageSequence(names, labels, 32, (8, 8), shuffle=True, check_files=False)
+    seq.on_epoch_end()
+    seconds = time.perf_counter() - start
+seq.source.read = lambda position: np.zeros((8, 8, 1), np.float32)
+small = ImageSequence(names[:1000], labels[:1000], 32, (8, 8), shuffle=True, check_files=False)
+small.source.read = seq.source.read
+def cost(s):
+    times = []
+    for index in range(30):
+        start = time.perf_counter(); s[index]; times.append(time.perf_counter() - start)
+    return sorted(times)[15]
+ratios = [cost(seq) / cost(small) for _ in range(7)]
+print(json.dumps([meter.growth, seconds / yardstick, sorted(ratios)[3]]))
+"""
+    growth, against_a_sort, batch_ratio = run(code)
+    assert growth < 200e6
+    assert against_a_sort < 20  # about a second: the yardstick, sorting a million numbers, takes 0.1 to 0.3
+    assert batch_ratio < 3
+
+
+def test_importing_the_light_rooms_brings_no_keras():
+    code = """
+import json, sys
+from course_utils import dataset, images, limited, memory, order, sources
+print(json.dumps([m for m in ("keras", "tensorflow", "matplotlib") if m in sys.modules]))
+"""
+    assert run(code) == []
+
+
+def test_the_pool_outlives_a_pause(numbered):
+    seq = sequence(numbered)
+    seq[0]
+    time.sleep(0.1)
+    assert seen(seq[1]) == list(range(32, 64))

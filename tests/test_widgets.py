@@ -1,0 +1,120 @@
+"""Panels without a kernel: move a control, see another picture. Runs on ipywidgets 7.7.1 and 8."""
+
+import base64
+import io
+import json
+
+import ipywidgets
+import numpy as np
+import pytest
+from PIL import Image
+
+from course_utils import plots, widgets
+from course_utils.memory import MemoryLimit
+from course_utils.order import cut
+
+SMALL = MemoryLimit(10**9, "machine")
+
+
+def pixels(panel):
+    return np.asarray(Image.open(io.BytesIO(panel.shown.png)).convert("L"), int)
+
+
+PANELS = {
+    "cut": widgets.CutTheDeck,
+    "fit": lambda: widgets.WillItFit(limit=SMALL, base=5 * 10**8),
+    "shape": lambda: widgets.MultiplyTheShape(640, 28 * 10**6, limit=SMALL),
+}
+
+
+@pytest.mark.parametrize("make", PANELS.values(), ids=PANELS)
+def test_every_control_redraws_once_and_says_something_else(make):
+    for name in make().controls:
+        panel = make()
+        control = panel.controls[name]
+        before, calls, alt = pixels(panel), panel.calls, panel.shown.alt
+        if isinstance(control, ipywidgets.Dropdown):
+            control.index = (control.index + 1) % len(control.options)
+        else:
+            control.value += 1
+        assert panel.calls == calls + 1, name
+        after = pixels(panel)
+        assert panel.shown.alt != alt, name
+        assert before.shape != after.shape or np.abs(before - after).max() > 50, name
+        assert after.std() > 5 and panel.shown.base64 in panel.picture.value
+
+
+@pytest.mark.parametrize("make", PANELS.values(), ids=PANELS)
+def test_a_panel_shows_as_text_as_picture_and_as_widget(make):
+    panel = make()
+    bundle = panel._repr_mimebundle_()
+    json.dumps(bundle)
+    assert bundle["text/plain"] == panel.shown.alt and len(panel.shown.alt) > 40
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.box.model_id
+    assert all(name and control.description == name for name, control in panel.controls.items())
+
+
+def test_cut_the_deck_says_what_the_learner_should_discover():
+    panel = widgets.CutTheDeck()
+
+    def says(images, batch_size, rule):
+        panel.images.value, panel.batch_size.value, panel.rule.value = images, batch_size, rule
+        return panel.shown.alt
+
+    assert "4 batches; the last holds 4; every image seen once; batch 0 is images 0 to 31." in panel.shown.alt
+    assert "3 batches; the last holds 32; 4 images never seen" in says(100, 32, "floor")
+    assert "0 batches; an epoch of nothing; 100 images never seen" in says(100, 128, "floor")
+    assert "2 batches; the last one is empty" in says(96, 96, "floor + 1")
+    assert "1 batch; the last holds 5; every image seen once" in says(5, 7, "ceil")
+
+
+def test_the_batch_index_stays_inside_the_epoch():
+    panel = widgets.CutTheDeck()
+    panel.index.value = 3
+    assert "batch 3 is images 96 to 99" in panel.shown.alt and panel.slider.value == 3
+    panel.batch_size.value = 96
+    assert panel.index.value == 0 and panel.index.max == 1 == panel.slider.max
+    panel.slider.value = 1
+    assert "batch 1 is images 96 to 99" in panel.shown.alt
+
+
+@pytest.mark.parametrize("n", [1, 5, 96, 100])
+@pytest.mark.parametrize("size", [1, 7, 32, 96, 100, 128])
+def test_the_rules_are_what_they_are_called(n, size):
+    right = cut(n, size)
+    assert [p for batch in right for p in batch] == list(range(n)) and all(map(len, right))
+    assert len(cut(n, size, "floor")) == n // size and len(cut(n, size, "floor + 1")) == n // size + 1
+    with pytest.raises(ValueError, match="rule must be one of"):
+        cut(n, size, "round")
+
+
+def test_will_it_fit_counts_three_batches_and_knows_the_limit():
+    panel = widgets.WillItFit(limit=SMALL, base=5 * 10**8)
+    assert "8.4 MB a batch" in panel.shown.alt and "It fits here, and on Binder" in panel.shown.alt
+    panel.batch_size.value, panel.side.value = 128, 512  # 3 x 134 MB
+    assert "903 MB. It fits here" in panel.shown.alt
+    panel.side.value = 1024
+    assert "It does not fit here" in panel.shown.alt
+
+
+def test_an_error_is_shown_in_the_panel_and_raised_under_tests(monkeypatch):
+    panel = widgets.CutTheDeck()
+    monkeypatch.setattr(panel, "draw", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        panel.batch_size.value = 7
+    assert "ZeroDivisionError: division by zero" in panel.problem.value
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    panel.batch_size.value = 1  # a learner's kernel goes on
+    monkeypatch.undo()
+    panel.batch_size.value = 96
+    assert panel.problem.value == ""
+
+
+def test_pictures_escape_their_words_and_leave_nothing_open():
+    figure, _ = plots._figure()
+    picture = plots.Picture(figure, 'a <script> "x" & y')
+    assert "<script>" not in picture.html and "&lt;script&gt; &quot;x&quot; &amp; y" in picture.html
+    import matplotlib.pyplot
+
+    assert matplotlib.pyplot.get_fignums() == []
