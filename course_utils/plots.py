@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .memory import megabytes
+from .limited import Outcome
+from .memory import PeakMeter, megabytes
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; each is paired with a label or a hatch.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#767676"
@@ -82,27 +83,32 @@ def bars(sizes: Mapping[str, float], *, limit: float | None = None, guess: float
     return Picture(figure, f"Bars. {'; '.join(said)}.")
 
 
-def curves(
-    runs: Mapping[str, tuple[Sequence[float], Sequence[float], bool]], *, limit: float, guess=None, alt: str
-) -> Picture:
-    """Memory over time, a line a run; a run that died ends in a cross.
+def curves(runs: Mapping[str, PeakMeter | Outcome], *, limit: float, guess: float | None = None) -> Picture:
+    """Memory over time, a line a run; a run that died at its limit ends in a cross.
 
     Args:
-        runs: name -> (seconds, bytes above the start, whether it died at the limit).
+        runs: name -> what was measured, by a meter or in a child.
         limit: the allowance in bytes above the start, drawn as a line.
-        guess: the learner's guess in bytes, or None; drawn dashed.
-        alt: what the picture shows, in words.
+        guess: the learner's guess in bytes above the start, or None; drawn dashed.
+
+    Returns:
+        The picture; its alt text says how high each run went and how it ended.
     """
     figure, axes = _figure(height=3.2)
-    for (name, (seconds, sizes, died)), colour, style in zip(
-        runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False
-    ):
-        sizes = np.asarray(sizes, float) / 1e6
-        axes.plot(seconds, sizes, style, color=colour, linewidth=2.2)
+    said = []
+    for (name, run), colour, style in zip(runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False):
+        died = getattr(run, "ended", "finished") == "limit"
+        sizes = (np.array(run.bytes) - run.baseline) / 1e6
+        last = int(sizes.argmax()) if died else len(sizes) - 1  # what follows is the child giving it back
+        axes.plot(run.seconds[: last + 1], sizes[: last + 1], style, color=colour, linewidth=2.2)
         if died:
-            axes.plot(seconds[-1], sizes[-1], "x", color=colour, markersize=12, markeredgewidth=3)
-        axes.annotate(f"{name}{': killed' if died else ''}", (seconds[-1], sizes[-1]), (8, 4),
+            axes.plot(run.seconds[last], sizes[last], "x", color=colour, markersize=12, markeredgewidth=3)
+        axes.annotate(f"{name}{', killed' if died else ''}", (run.seconds[last], sizes[last]), (10, -14),
                       textcoords="offset points", color=colour, fontweight="bold")  # fmt: skip
+        said.append(
+            f"{name} climbs to {megabytes(run.growth)} and is killed" if died else
+            f"{name} stays below {megabytes(run.growth)} for {run.seconds[-1]:.1f} s"
+        )  # fmt: skip
     axes.axhline(limit / 1e6, color="black", linewidth=1.5)
     axes.annotate(f"allowance: {megabytes(limit)}", (1, limit / 1e6), xycoords=("axes fraction", "data"),
                   ha="right", va="bottom")  # fmt: skip
@@ -110,9 +116,10 @@ def curves(
         axes.axhline(guess / 1e6, color="black", linestyle="--")
         axes.annotate(f"your guess: {megabytes(guess)}", (0, guess / 1e6), (4, 2), va="bottom",
                       xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
+        said.append(f"your guess: {megabytes(guess)}")
     axes.margins(x=0.3, y=0.15)
     axes.set(xlabel="seconds", ylabel="MB above the start", xlim=(0, None), ylim=(0, None))
-    return Picture(figure, alt)
+    return Picture(figure, f"Memory over time. {'; '.join(said)}; allowance: {megabytes(limit)}.")
 
 
 def deck(n: int, batches: Sequence[range], chosen: int, *, alt: str) -> Picture:

@@ -9,8 +9,8 @@ from . import plots
 from .memory import MemoryLimit, megabytes, memory_limit, memory_now
 from .order import cut
 
-# Binder ends a server that passes this (mybinder.org-deploy, August 2026).
-BINDER_BYTES = 2 * 2**30
+# Binder ends a server that passes "2G" (mybinder.org-deploy, August 2026): we take the smaller reading.
+BINDER_BYTES = 2 * 10**9
 # At Keras' default settings (workers=1) two to three batches are alive at once, in use, waiting and in the
 # making; tests/test_memory_claims.py measures it. We count the three.
 BATCHES_ALIVE = 3

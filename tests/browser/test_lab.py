@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from course_utils import read_labels
+from course_utils.memory import megabytes
+
 ROOT = Path(__file__).parents[2]
 SHOTS = Path(__file__).parent / "screenshots"
 
@@ -48,16 +51,24 @@ def show(page, alt, name):
     page.screenshot(path=SHOTS / f"{name}.png")
 
 
-def test_00_runs_from_top_to_bottom_and_its_bars_are_there(page):
+def most_memory(page):
+    """The most that the kernel and the largest of its children ever held, bytes (RSS: no less than PSS)."""
+    code = "import resource as r; print(sum(r.getrusage(who).ru_maxrss for who in (r.RUSAGE_SELF, "
+    return 1024 * int(labdrive.kernel_says(page, code + "r.RUSAGE_CHILDREN)))"))
+
+
+def test_00_runs_from_top_to_bottom_and_its_bars_are_there(page, xrays):
     page.open("00_start_here.ipynb")
     assert labdrive.run_all(page) is True
     assert picture(page, r"^Bars\. on disk: .*in memory \(float32\): .*limit: ").std() > 10
     show(page, r"^Bars\. on disk: .*float32", "00_bars")
-    before = picture(page, r"^Bars\. on disk: \d+ MB; in memory: 168 MB")
+    small, large = (megabytes(len(read_labels(xrays)) * side * side * 4) for side in (256, 512))
+    before = picture(page, f"in memory: {small}")
     page.get_by_role("combobox", name="Image height and width").select_option("512")
-    after = picture(page, r"in memory: 671 MB")
+    after = picture(page, f"in memory: {large}")
     assert before.shape != after.shape or np.abs(before - after).mean() > 0.5
-    show(page, "in memory: 671 MB", "00_panel")
+    show(page, f"in memory: {large}", "00_panel")
+    assert most_memory(page) < 1.2e9
     labdrive.shut_down(page)
 
 
@@ -91,5 +102,6 @@ def test_01_will_it_fit_changes_with_the_batch(page):
     assert before.shape != after.shape or np.abs(before - after).mean() > 0.5
     show(page, r"^Will it fit\? 512", "01_will_it_fit")
     show(page, "^Memory over time", "01_memory")
+    assert most_memory(page) < 1.2e9
     assert page.problems == []
     labdrive.shut_down(page)
