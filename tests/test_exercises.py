@@ -91,7 +91,7 @@ def test_stub_not_yet_solution_right_and_printed(module, notebook, name, capsys)
 
 def test_half_done_is_not_yet():
     assert ex01.EXERCISE.judge(numbers(right_length, lambda self, idx: None)).status == "not yet"
-    assert ex01.EXERCISE.judge(numbers(lambda self: None, right_item)).status == "not yet"
+    assert ex01.EXERCISE.judge(numbers(lambda self: ..., right_item)).status == "not yet"
 
 
 def test_the_strip_shows_holes_and_repeats():
