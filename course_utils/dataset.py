@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -79,39 +80,14 @@ def read_labels(labels_csv: str | os.PathLike) -> Dataset:
     if not labels_csv.is_file():
         raise FileNotFoundError(f"no labels.csv at {labels_csv}: expected a CSV file with file,label,split")
     folder = labels_csv.resolve().parent
-
-    names, labels, sides, patients, splits = [], [], [], [], []
-    seen: set[str] = set()
-    split_of: dict[str, str] = {}
-    with labels_csv.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        missing = {"file", "label"} - set(rows.fieldnames or [])
-        if missing:
-            raise ValueError(
-                f"{labels_csv} lacks the column {sorted(missing)[0]!r}: it has {rows.fieldnames}"
-            )
-        for row in rows:
-            where = f"{labels_csv}, line {rows.line_num}"
-            if None in row or None in row.values():
-                raise ValueError(f"{where}: expected {len(rows.fieldnames)} values (is a comma unquoted?)")
-            names.append(_inside(row["file"], where))
-            if row["file"] in seen:
-                raise ValueError(f"{where}: {row['file']!r} is listed twice")
-            seen.add(row["file"])
-            labels.append(_whole(row["label"], (0, 1), "label", where))
-            sides.append(_whole(row.get("side") or "0", (-1, 0, 1), "side", where))
-            patient, split = row.get("patient") or "", row.get("split") or "train"
-            if split not in SPLITS:
-                raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, got {split!r}")
-            if patient and split_of.setdefault(patient, split) != split:
-                raise ValueError(
-                    f"{where}: patient {patient!r} is in {split_of[patient]} and in {split}; "
-                    "a patient in two splits makes the validation score too good"
-                )
-            patients.append(patient)
-            splits.append(split)
-    if not names:
+    try:
+        with labels_csv.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(_rows(csv.DictReader(file), labels_csv))
+    except (UnicodeError, csv.Error) as error:
+        raise ValueError(f"{labels_csv} is not a CSV file in UTF-8 ({error})") from None
+    if not rows:
         raise ValueError(f"{labels_csv} lists no image")
+    names, labels, sides, patients, splits = zip(*rows, strict=True)
     text = StringDType()
     return Dataset(
         folder=folder,
@@ -123,19 +99,46 @@ def read_labels(labels_csv: str | os.PathLike) -> Dataset:
     )
 
 
+def _rows(table: csv.DictReader, labels_csv: Path) -> Iterator[tuple[str, int, int, str, str]]:
+    """File, label, side, patient and split of each row, checked."""
+    columns = list(table.fieldnames or [])
+    for column in ("file", "label"):
+        if columns.count(column) != 1:
+            raise ValueError(f"{labels_csv} must have one column {column!r}: it has {columns}")
+    seen: set[str] = set()
+    split_of: dict[str, str] = {}
+    for row in table:
+        where = f"{labels_csv}, line {table.line_num}"
+        if None in row or None in row.values():
+            raise ValueError(f"{where}: expected {len(columns)} values (is a comma unquoted?)")
+        row = {column: text.strip() for column, text in row.items()}
+        name = _inside(row["file"], where)
+        if name in seen:
+            raise ValueError(f"{where}: {name!r} is listed twice")
+        seen.add(name)
+        label = _one_of(row["label"], (0, 1), "label", where)
+        side = _one_of(row.get("side") or "0", (-1, 0, 1), "side", where)
+        patient, split = row.get("patient") or "", row.get("split") or "train"
+        if split not in SPLITS:
+            raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, got {split!r}")
+        if patient and split_of.setdefault(patient, split) != split:
+            raise ValueError(
+                f"{where}: patient {patient!r} is in {split_of[patient]} and in {split}; "
+                "a patient in two splits makes the validation score too good"
+            )
+        yield name, label, side, patient, split
+
+
 def _inside(name: str, where: str) -> str:
-    """Refuses a name that leads out of the folder, by either system's rules: data sets travel."""
-    for pure in (PurePosixPath(name), PureWindowsPath(name)):
-        if not name or pure.is_absolute() or pure.drive or ".." in pure.parts:
+    """The name in one spelling ("./a.png" is "a.png"); refuses one that leads out of the folder."""
+    pure = PurePosixPath(name)
+    for rules in (pure, PureWindowsPath(name)):  # by either system's rules: data sets travel
+        if rules.is_absolute() or rules.drive or ".." in rules.parts or "\0" in name or not pure.parts:
             raise ValueError(f"{where}: file must be a path inside the folder, got {name!r}")
-    return name
+    return str(pure)
 
 
-def _whole(text: str, allowed: tuple[int, ...], column: str, where: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = None
-    if value not in allowed:
+def _one_of(text: str, allowed: tuple[int, ...], column: str, where: str) -> int:
+    if text not in map(str, allowed):
         raise ValueError(f"{where}: {column} must be one of {allowed}, got {text!r}")
-    return value
+    return int(text)

@@ -5,6 +5,8 @@ import os
 import numpy as np
 from PIL import Image, ImageOps
 
+from .order import check_whole
+
 # 8192 x 8192: larger than any radiograph we met, small enough (67 MB in grey) that a crafted file of a
 # few kilobytes cannot ask for the whole machine. The header tells the size before a pixel is decoded.
 MAX_PIXELS = 2**26
@@ -48,22 +50,26 @@ def load_image(
         Array (height, width, channels) of `dtype`, values 0 to 255.
 
     Raises:
-        ImageError: the file is missing, broken, cut short, no image, larger than `MAX_PIXELS`, or has
-            32-bit pixels, whose range no file states.
-        ValueError: an argument is not one of those listed.
+        ImageError: the file is missing, no image, cut short, larger than `MAX_PIXELS`, has 32-bit pixels,
+            whose range no file states, or is damaged where the format can tell (JPEG often cannot).
+        TypeError, ValueError: an argument is not as described; the message names it.
     """
     check_choice("color_mode", color_mode, COLOR_MODES)
     check_choice("aspect", aspect, ASPECTS)
-    check_choice("dtype", dtype, DTYPES)
+    dtype = check_dtype(dtype)
+    target_size = None if target_size is None else check_size(target_size)
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be str or pathlib.Path, got {path!r}")
     try:
-        with Image.open(path) as image:
+        if not os.path.isfile(path):  # to open a FIFO would wait for ever
+            raise ImageError("not a regular file" if os.path.exists(path) else "no such file")
+        # By file, not by name: by name Pillow maps an uncompressed TIFF, and misreads one to be turned.
+        with open(path, "rb") as file, Image.open(file) as image:
             array = _to_array(image, target_size, COLOR_MODES[color_mode], aspect)
     except MemoryError:
         raise  # not the file's fault
     except ImageError as error:
         raise ImageError(f"{os.fspath(path)}: {error}") from None
-    except FileNotFoundError:
-        raise ImageError(f"{os.fspath(path)}: no such file") from None
     except Exception as error:  # Pillow's readers raise nearly anything on a broken file
         raise ImageError(f"{os.fspath(path)}: not a readable image ({error})") from error
     if array.dtype != dtype:
@@ -79,9 +85,13 @@ def _to_array(image: Image.Image, target_size, mode: str, aspect: str) -> np.nda
     deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
     if image.mode in ("I", "F") and not deep:
         raise ImageError("32-bit pixels have no stated range; save it as 8-bit or 16-bit first")
+    unseen = image.info.get("transparency")
     image = ImageOps.exif_transpose(image)
     if deep:
-        image = Image.fromarray(np.asarray(image).astype(np.float32) / 257)
+        values = np.array(image)
+        if isinstance(unseen, int):  # the one grey that a 16-bit PNG calls transparent
+            values[values == unseen] = 0
+        image = Image.fromarray(values.astype(np.float32) / 257)
     elif image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.new("RGB", rgba.size)
@@ -100,7 +110,13 @@ def _resize(image: Image.Image, size: tuple[int, int], aspect: str) -> Image.Ima
     if image.size == size:
         return image
     if aspect == "pad":
-        return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
+        # Not ImageOps.pad, which lets a very narrow picture vanish.
+        scale = min(size[0] / image.width, size[1] / image.height)
+        inner = tuple(max(1, round(side * scale)) for side in image.size)
+        padded = Image.new(image.mode, size)
+        corner = ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
+        padded.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
+        return padded
     if aspect == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
     return image.resize(size, Image.Resampling.BILINEAR)  # Pillow's filters widen when they shrink
@@ -108,5 +124,26 @@ def _resize(image: Image.Image, size: tuple[int, int], aspect: str) -> Image.Ima
 
 def check_choice(name: str, value: object, allowed) -> None:
     """Raises ValueError, naming the argument and the choices, unless `value` is one of them."""
-    if value not in tuple(allowed):
+    if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
+
+
+def check_dtype(dtype) -> str:
+    """The name of a dtype that images can have; ValueError for any other."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = dtype
+    check_choice("dtype", name, DTYPES)
+    return name
+
+
+def check_size(target_size) -> tuple[int, int]:
+    """(height, width) as ints; ValueError unless they are two whole numbers of at least 1."""
+    try:
+        height, width = (check_whole("side", side, 1) for side in tuple(target_size))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"target_size must be (height, width), two whole numbers of at least 1; got {target_size!r}"
+        ) from None
+    return height, width

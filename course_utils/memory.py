@@ -106,12 +106,12 @@ def _cgroup_limits(proc: Path, cgroups: Path) -> Iterator[MemoryLimit]:
 # ---------------------------------------------------------------- the memory in use
 
 
-def memory_now() -> int:
-    """Bytes in use by this process and all its children; `MEMORY_KIND` names what is counted.
+def memory_now(pid: int | None = None) -> int:
+    """Bytes in use by a process (this one by default) and all its children; `MEMORY_KIND` says what counts.
 
-    Where the kernel tells (Linux), pages that were swapped out are counted too.
+    Where the kernel tells (Linux), pages that were swapped out are counted too. 0 for a process that is gone.
     """
-    return sum(map(_held, _tree(os.getpid())))
+    return sum(map(_held, _tree(os.getpid() if pid is None else pid)))
 
 
 def _read(path: str) -> bytes:

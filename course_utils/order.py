@@ -1,5 +1,7 @@
 """Who reads what, and when: the order of an epoch, agreed upon without talking."""
 
+import operator
+
 import numpy as np
 
 
@@ -25,10 +27,9 @@ def epoch_order(
     Raises:
         ValueError: an argument is out of range; the message names it.
     """
-    for name, value, least in (("n", n, 0), ("seed", seed, 0), ("epoch", epoch, 0), ("world", world, 1)):
-        if value < least:
-            raise ValueError(f"{name} must be {least} or more, got {value}")
-    if not 0 <= rank < world:
+    n, seed, epoch = check_whole("n", n, 0), check_whole("seed", seed, 0), check_whole("epoch", epoch, 0)
+    world, rank = check_whole("world", world, 1), check_whole("rank", rank, 0)
+    if rank >= world:
         raise ValueError(f"rank must be 0 to world - 1 = {world - 1}, got {rank}")
     if shuffle:
         # A seed sequence of two numbers, not seed + epoch: (1, 0) and (0, 1) must differ.
@@ -51,9 +52,21 @@ def cut(n: int, batch_size: int, rule: str = "ceil") -> list[range]:
         One range of positions a batch, in order; possibly empty.
 
     Raises:
-        ValueError: there is no such rule.
+        ValueError: there is no such rule, or a number is out of range; the message names it.
     """
+    n, batch_size = check_whole("n", n, 0), check_whole("batch_size", batch_size, 1)
     counts = {"ceil": -(-n // batch_size), "floor": n // batch_size, "floor + 1": n // batch_size + 1}
     if rule not in counts:
         raise ValueError(f"rule must be one of {', '.join(map(repr, counts))}; got {rule!r}")
     return [range(min(i * batch_size, n), min((i + 1) * batch_size, n)) for i in range(counts[rule])]
+
+
+def check_whole(name: str, value, least: int) -> int:
+    """`value` as an int; ValueError, naming the argument, unless it is a whole number of at least `least`."""
+    try:
+        whole = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        whole = None
+    if whole is None or whole < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return whole

@@ -4,13 +4,15 @@ import math
 import operator
 import os
 import sys
+import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 
 from .images import ImageError
-from .order import epoch_order
+from .order import check_whole, epoch_order
 from .sources import FileSource
 
 
@@ -20,7 +22,8 @@ class ImageSequence(keras.utils.PyDataset):
     A batch is a pure function of (seed, epoch, index): the same whatever the number of workers, whether
     they are threads or processes, and however often it is asked for. Keras' own shuffling permutes
     batches, not samples, by a seed that is not ours: train with `shuffle=True` here and
-    `fit(..., shuffle=False)` there.
+    `fit(..., shuffle=False)` there. Leave `steps_per_epoch` out: with it Keras carries batches over from one
+    epoch to the next. For a shorter epoch give fewer paths.
 
     Args:
         image_paths: list or array of paths. Kept as a compact array; no picture is kept.
@@ -60,14 +63,14 @@ class ImageSequence(keras.utils.PyDataset):
         max_queue_size: int = 10,
     ):
         super().__init__(
-            workers=_whole("workers", workers, 0),
-            use_multiprocessing=use_multiprocessing,
+            workers=check_whole("workers", workers, 0),
+            use_multiprocessing=_flag("use_multiprocessing", use_multiprocessing),
             # Keras takes 0 for "unbounded": the whole data set in memory (60 of 60 batches, measured).
-            max_queue_size=_whole("max_queue_size", max_queue_size, 1),
+            max_queue_size=check_whole("max_queue_size", max_queue_size, 1),
         )
-        self.batch_size = _whole("batch_size", batch_size, 1)
-        self.seed = _whole("seed", seed, 0)
-        self.shuffle = bool(shuffle)
+        self.batch_size = check_whole("batch_size", batch_size, 1)
+        self.seed = check_whole("seed", seed, 0)
+        self.shuffle = _flag("shuffle", shuffle)
         self.source = FileSource(
             image_paths,
             target_size,
@@ -104,13 +107,31 @@ class ImageSequence(keras.utils.PyDataset):
         images = np.empty((len(positions), *self.source.shape), self.source.dtype)
 
         def fill(slot: int) -> None:
-            images[slot] = self._image(int(positions[slot]), epoch)
+            images[slot] = self._checked_image(int(positions[slot]), epoch)
 
         try:
-            list(_decoders().map(fill, range(len(positions))))
+            _for_each(fill, range(len(positions)))
         except ImageError as error:
             raise ImageError(f"batch {index}, {error}") from error
         return images, self.labels[positions]
+
+    def _checked_image(self, position: int, epoch: int) -> np.ndarray:
+        """The image, or an ImageError that names it: whatever a source or a subclass does wrong."""
+        name = self.source.name(position)
+        try:
+            image = self._image(position, epoch)
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:
+            raise ImageError(f"{name}: {type(error).__name__}: {error}") from error
+        # NumPy would broadcast another shape, cast another dtype and turn None into NaN, all silently.
+        shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+        if shape != self.source.shape or dtype != self.source.dtype:
+            raise ImageError(
+                f"{name}: expected an array of shape {self.source.shape} and dtype {self.source.dtype}, "
+                f"got {type(image).__name__} of shape {shape} and dtype {dtype}"
+            )
+        return image
 
     def _image(self, position: int, epoch: int) -> np.ndarray:
         """The image at a position of the full list, as it is in this epoch. Subclasses change it here."""
@@ -127,7 +148,7 @@ class ImageSequence(keras.utils.PyDataset):
 
     @epoch.setter
     def epoch(self, value: int) -> None:
-        value = _whole("epoch", value, 0)
+        value = check_whole("epoch", value, 0)
         # One tuple, replaced whole: a worker thread never sees the order of another epoch.
         self._epoch_and_order = (
             value,
@@ -160,10 +181,21 @@ def _outside_a_training_epoch() -> bool:
 
 
 _pools: dict[int, ThreadPoolExecutor] = {}
+_DECODER = "decoder"
+
+
+def _for_each(function: Callable[[int], None], slots: Iterable[int]) -> None:
+    """Calls the function for each slot, on the threads that decode.
+
+    Pillow releases Python's lock, so they use the cores. An image that is made from another Sequence's batch
+    is read in place: a decoder that waits for decoders could wait for ever.
+    """
+    inside = threading.current_thread().name.startswith(_DECODER)
+    list((map if inside else _decoders().map)(function, slots))
 
 
 def _decoders() -> ThreadPoolExecutor:
-    """The threads that decode; Pillow releases Python's lock, so they use the cores.
+    """The pool of this process.
 
     Keyed on the process: Keras fetches two batches before it forks its workers, and a pool of threads does
     not survive a fork (the worker would wait for ever). `setdefault` needs no lock, which could be held
@@ -173,15 +205,21 @@ def _decoders() -> ThreadPoolExecutor:
     if process not in _pools:
         affinity = getattr(os, "sched_getaffinity", None)
         cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-        _pools.setdefault(process, ThreadPoolExecutor(min(cores, 8), thread_name_prefix="decode"))
+        _pools.setdefault(process, ThreadPoolExecutor(min(cores, 8), thread_name_prefix=_DECODER))
     return _pools[process]
 
 
 def _as_labels(labels, n: int) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "biuf":
-        raise TypeError(f"labels must be numbers or booleans, got dtype {labels.dtype}")
-    if labels.ndim not in (1, 2) or len(labels) != n:
+    """The labels as an array of our own, dtype kept."""
+    if isinstance(labels, np.ma.MaskedArray) and labels.mask.any():
+        raise ValueError("labels must not be masked: a hidden value would be trained on")
+    try:
+        labels = np.array(labels)
+    except ValueError as error:
+        raise ValueError(f"labels must have as many entries in every row ({error})") from None
+    if labels.dtype.kind not in "biuf" or labels.dtype.itemsize > 8:
+        raise TypeError(f"labels must be numbers of at most 64 bits or booleans, got dtype {labels.dtype}")
+    if labels.ndim not in (1, 2) or len(labels) != n or labels.size == 0:
         raise ValueError(f"labels must have shape ({n},) or ({n}, k), one entry a path; got {labels.shape}")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         first = int(np.argwhere(~np.isfinite(labels))[0][0])
@@ -189,12 +227,7 @@ def _as_labels(labels, n: int) -> np.ndarray:
     return labels
 
 
-def _whole(name: str, value, least: int) -> int:
-    """`value` as an int; a clear error unless it is a whole number of at least `least`."""
-    try:
-        whole = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        whole = None
-    if whole is None or whole < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return whole
+def _flag(name: str, value) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)

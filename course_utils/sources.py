@@ -1,11 +1,12 @@
 """Where the pixels come from: one small seam, `read(position) -> array`. Files, for now."""
 
 import os
+from collections.abc import Mapping, Set
 
 import numpy as np
 from numpy.dtypes import StringDType
 
-from .images import ASPECTS, COLOR_MODES, DTYPES, check_choice, load_image
+from .images import ASPECTS, COLOR_MODES, check_choice, check_dtype, check_size, load_image
 
 # A file that is missing should stop us before training, but a look at a million files takes minutes on a
 # network drive: up to the first number all are looked at, above it the second number, spread evenly.
@@ -43,10 +44,11 @@ class FileSource:
     ):
         check_choice("color_mode", color_mode, COLOR_MODES)
         check_choice("aspect", aspect, ASPECTS)
-        check_choice("dtype", dtype, DTYPES)
+        if check_files not in (None, True, False):
+            raise ValueError(f"check_files must be None, True or False, got {check_files!r}")
         self.paths = _as_paths(paths)
-        self.target_size = _as_size(target_size)
-        self.color_mode, self.aspect, self.dtype = color_mode, aspect, dtype
+        self.target_size = check_size(target_size)
+        self.color_mode, self.aspect, self.dtype = color_mode, aspect, check_dtype(dtype)
         self.shape = (*self.target_size, 1 if color_mode == "grayscale" else 3)
         self._check_files(check_files)
 
@@ -69,7 +71,7 @@ class FileSource:
 
     def _check_files(self, check_files: bool | None) -> None:
         n = len(self)
-        if check_files is False:
+        if check_files is not None and not check_files:
             return
         if check_files or n <= CHECK_ALL_UP_TO:
             positions = range(n)
@@ -84,27 +86,27 @@ class FileSource:
 
 
 def _as_paths(paths) -> np.ndarray:
-    if isinstance(paths, (str, bytes, os.PathLike)):
-        raise TypeError(f"image_paths must be a list of paths, not one path: {paths!r}")
-    if not (isinstance(paths, np.ndarray) and isinstance(paths.dtype, StringDType)):
-        paths = [os.fspath(path) for path in paths]
-        wrong = next((path for path in paths if not isinstance(path, str)), None)
-        if wrong is not None:
-            raise TypeError(f"image_paths must hold str or pathlib.Path, got {wrong!r}")
-        try:
-            paths = np.array(paths, dtype=StringDType())
-        except UnicodeEncodeError as error:
-            raise ValueError(f"image_paths: a file name is not valid Unicode ({error}); rename it") from None
-    if paths.ndim != 1 or len(paths) == 0:
-        raise ValueError(f"image_paths must be a list of at least one path, got shape {paths.shape}")
-    return paths
+    """The paths as a compact array of our own: what the caller does to theirs later changes nothing here."""
+    unordered = isinstance(paths, (Set, Mapping))  # their order is not the labels'
+    if unordered or isinstance(paths, (str, bytes, os.PathLike)) or not hasattr(paths, "__iter__"):
+        raise TypeError(f"image_paths must be a list of paths, got {type(paths).__name__}: {str(paths)[:80]}")
+    if isinstance(paths, np.ndarray) and paths.dtype == StringDType():
+        array = paths.copy()
+    else:
+        array = np.array([_as_path(path, at) for at, path in enumerate(paths)], dtype=StringDType())
+    if array.ndim != 1 or len(array) == 0:
+        raise ValueError(f"image_paths must be a list of at least one path, got shape {array.shape}")
+    return array
 
 
-def _as_size(target_size) -> tuple[int, int]:
+def _as_path(path, position: int) -> str:
+    name = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(name, str):
+        raise TypeError(f"image_paths must hold str or pathlib.Path; at position {position} is {path!r}")
     try:
-        height, width = (int(side) for side in target_size if side == int(side) and side >= 1)
-    except (TypeError, ValueError):
+        name.encode()
+    except UnicodeEncodeError:
         raise ValueError(
-            f"target_size must be (height, width), two whole numbers of at least 1; got {target_size!r}"
+            f"image_paths: the name at position {position} is not valid Unicode: {name!r}"
         ) from None
-    return height, width
+    return name

@@ -40,7 +40,7 @@ class Panel:
         }
         self.sentence, self.picture, self.problem = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.box = widgets.VBox([*map(widgets.HBox, rows), self.sentence, self.picture, self.problem])
-        self.calls = 0
+        self.calls, self.shown = 0, None
         for control in self.controls.values():
             control.observe(self._changed, names="value")
         self._changed()
@@ -66,11 +66,10 @@ class Panel:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        return {
-            "text/plain": self.shown.alt,
-            "image/png": self.shown.base64,
-            "application/vnd.jupyter.widget-view+json": view,
-        }
+        bundle = {"text/plain": type(self).__name__, "application/vnd.jupyter.widget-view+json": view}
+        if self.shown:  # else the first drawing failed, and the box says why
+            bundle |= {"text/plain": self.shown.alt, "image/png": self.shown.base64}
+        return bundle
 
 
 def _dropdown(description: str, options: list, value) -> widgets.Dropdown:

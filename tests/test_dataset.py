@@ -33,7 +33,7 @@ def test_optional_columns_names_with_commas_and_any_script(tmp_path):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("name,label\na.png,1\n", "lacks the column 'file'"),
+        ("name,label\na.png,1\n", "must have one column 'file'"),
         ("file,label\n", "lists no image"),
         ("file,label\na.png,2\n", "line 2: label must be one of"),
         ("file,label\na.png,cat\n", "line 2: label must be one of"),
@@ -45,6 +45,12 @@ def test_optional_columns_names_with_commas_and_any_script(tmp_path):
         ("file,label\nC:\\x.png,1\n", "inside the folder"),
         ("file,label\na\\..\\..\\x.png,1\n", "inside the folder"),
         ("file,label\n,1\n", "inside the folder"),
+        ("file,label,label\na.png,1,0\n", "must have one column 'label'"),
+        ("file,label\n./a.png,1\na.png,0\n", "line 3: 'a.png' is listed twice"),
+        ("file,label\n.,1\n", "inside the folder"),
+        ("file,label\na.png,0_1\n", "label must be one of"),
+        ("file,label,patient,split\na.png,1,7,train\nb.png,1, 7,test\n", "patient '7' is in train"),
+        ("file,label\n" + "a" * 200_000 + ",1\n", "is not a CSV file in UTF-8 (field larger"),
         ("file,label,split\na.png,1,valid\n", "split must be one of train, validation, test"),
         (
             "file,label,patient,split\na.png,1,7,train\nb.png,1,7,test\n",
@@ -64,3 +70,9 @@ def test_missing_table_and_empty_split(tmp_path):
         read_labels(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no image in split 'test'"):
         read_labels(write(tmp_path, "file,label\na.png,1\n")).split("test")
+
+
+def test_another_encoding_is_named(tmp_path):
+    (tmp_path / "labels.csv").write_bytes("file,label\nThorax größe.png,1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="labels.csv is not a CSV file in UTF-8"):
+        read_labels(tmp_path)

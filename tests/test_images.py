@@ -1,3 +1,4 @@
+import os
 import pickle
 import struct
 import zlib
@@ -44,9 +45,16 @@ def test_aspect_is_a_choice(tmp_path):
     assert (load_image(path, (20, 20)) == 200).all()
     padded = load_image(path, (20, 20), aspect="pad")[..., 0]
     assert (padded[:7] == 0).all() and (padded[-7:] == 0).all() and (padded[8:12] == 200).all()
-    left = np.zeros((10, 40), np.uint8)
-    left[:, :10] = 255
-    assert load_image(save(tmp_path / "l.png", left), (20, 20), aspect="crop").max() == 0
+    sides = np.zeros((10, 40), np.uint8)
+    sides[:, :14] = sides[:, -14:] = 255  # cut away, both: crop keeps the middle
+    assert load_image(save(tmp_path / "s.png", sides), (20, 20), aspect="crop").max() == 0
+    checks = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    for aspect in ("pad", "crop"):  # antialiased too
+        assert (
+            np.abs(load_image(save(tmp_path / "k.png", checks), (16, 16), aspect=aspect) - 127.5).max() < 20
+        )
+    needle = save(tmp_path / "n.png", np.full((1, 5000), 255, np.uint8))
+    assert load_image(needle, (64, 64), aspect="pad").max() == 255  # thin, not gone
 
 
 def test_16_bit_is_divided_by_257_never_clipped(tmp_path):
@@ -55,6 +63,8 @@ def test_16_bit_is_divided_by_257_never_clipped(tmp_path):
     for name in ("d.png", "d.tif", "d.pgm"):
         path = save(tmp_path / name, deep)
         np.testing.assert_allclose(load_image(path)[..., 0], expected, rtol=1e-6, err_msg=name)
+    save(tmp_path / "t.png", deep, transparency=65535)
+    assert load_image(tmp_path / "t.png")[0, 3, 0] == 0  # 16-bit transparency lies on black as well
     path = tmp_path / "d.png"
     assert list(load_image(path, dtype="uint8").ravel()) == [0, 1, 128, 255]
     assert load_image(path, (2, 2), "rgb").shape == (2, 2, 3)
@@ -72,11 +82,23 @@ def test_transparent_pixels_lie_on_black(tmp_path, mode):
     assert (array[:2] == 0).all() and (array[2:] == 255).all()
 
 
-def test_exif_rotation_is_applied(tmp_path):
+TURNED = {3: np.rot90(GREY, 2), 6: np.rot90(GREY, -1), 8: np.rot90(GREY), 5: GREY.T, 2: GREY[:, ::-1]}
+
+
+@pytest.mark.parametrize("name", ["e.png", "e.tif", "deep.tif"])
+@pytest.mark.parametrize("orientation", TURNED)
+def test_exif_rotation_is_applied(tmp_path, name, orientation):
     exif = Image.Exif()
-    exif[0x0112] = 6  # "turn me 90 degrees clockwise to show me"
-    path = save(tmp_path / "e.png", GREY, exif=exif)
-    np.testing.assert_array_equal(load_image(path)[..., 0], np.rot90(GREY, -1))
+    exif[0x0112] = orientation
+    stored = GREY.astype(np.uint16) * 257 if name.startswith("deep") else GREY
+    path = save(tmp_path / name, stored, exif=exif)
+    np.testing.assert_array_equal(load_image(path)[..., 0], TURNED[orientation])
+
+
+def test_the_first_frame_is_taken(tmp_path):
+    frames = [Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (10, 200)]
+    frames[0].save(tmp_path / "f.tif", save_all=True, append_images=frames[1:])
+    assert (load_image(tmp_path / "f.tif") == 10).all()
 
 
 @pytest.mark.parametrize("mode", ["1", "CMYK", "YCbCr"])
@@ -87,9 +109,12 @@ def test_other_modes(tmp_path, mode):
 
 def png_header(width, height):
     """A PNG of a few bytes that claims to be huge."""
-    body = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunk = b"IHDR" + body
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 def rude_files(folder):
@@ -111,24 +136,55 @@ def rude_files(folder):
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_rude_files_are_named_with_a_reason_and_the_error_can_be_pickled(tmp_path):
-    for name in rude_files(tmp_path):
+    why = {"large.png": "more than the", "missing.png": "no such file", "folder.png": "not a regular file",
+               "float.tif": "32-bit pixels", "fifo.png": "not a regular file"}  # fmt: skip
+    names = rude_files(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "fifo.png")  # to open it would wait for ever
+        names.append("fifo.png")
+    for name in names:
         with pytest.raises(ImageError) as error:
             load_image(tmp_path / name)
+        assert why.get(name, "not a readable image") in str(error.value)
         assert name in str(error.value) and len(str(error.value)) > len(str(tmp_path / name)) + 10
         assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
 @pytest.mark.parametrize(
     "options, said",
-    [({"color_mode": "rgba"}, "color_mode"), ({"aspect": "keep"}, "aspect"), ({"dtype": "float64"}, "dtype")],
+    [
+        ({"color_mode": "rgba"}, "color_mode must be one of"),
+        ({"aspect": "keep"}, "aspect must be one of"),
+        ({"dtype": "float64"}, "dtype must be one of"),
+        ({"dtype": int}, "dtype must be one of"),
+        ({"target_size": 4}, "target_size must be"),
+        ({"target_size": (4, 4, 1)}, "target_size must be"),
+        ({"target_size": (4.5, 4)}, "target_size must be"),
+    ],
 )
 def test_wrong_arguments_name_the_choices(tmp_path, options, said):
-    with pytest.raises(ValueError, match=f"{said} must be one of"):
+    with pytest.raises(ValueError, match=said):
         load_image(save(tmp_path / "g.png", GREY), **options)
+
+
+def test_a_path_of_another_kind_is_named():
+    for path in (None, 99, b"a.png"):
+        with pytest.raises(TypeError, match="path must be str or pathlib.Path"):
+            load_image(path)
+
+
+def test_running_out_of_memory_is_not_blamed_on_the_file(tmp_path, monkeypatch):
+    def no_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "convert", no_memory)
+    with pytest.raises(MemoryError):
+        load_image(save(tmp_path / "g.png", GREY))
 
 
 def test_every_call_returns_an_array_of_its_own(tmp_path):
     path = save(tmp_path / "g.png", GREY)
-    first = load_image(path)
-    first[:] = 0
-    assert load_image(path).max() == GREY.max()
+    for dtype in ("uint8", np.float32):
+        first = load_image(path, dtype=dtype)
+        first[:] = 0
+        assert load_image(path, dtype=dtype).max() == GREY.max()

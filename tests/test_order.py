@@ -32,7 +32,15 @@ def test_without_shuffling_the_order_is_the_lists():
 
 @pytest.mark.parametrize(
     "arguments, named",
-    [((-1, 0, 0), "n"), ((5, -1, 0), "seed"), ((5, 0, -1), "epoch"), ((5, 0, 0, 2, 2), "rank")],
+    [
+        ((-1, 0, 0), "n"),
+        ((5, -1, 0), "seed"),
+        ((5, 0, -1), "epoch"),
+        ((5, 0, 0, 2, 2), "rank"),
+        ((2.5, 0, 0), "n"),
+        ((5, None, 0), "seed"),
+        ((5, 0, 0, 1.0, 2), "rank"),
+    ],
 )
 def test_arguments_out_of_range_are_named(arguments, named):
     with pytest.raises(ValueError, match=named):

@@ -6,7 +6,8 @@ import os
 import pickle
 import subprocess
 import sys
-import time
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -96,6 +97,57 @@ def test_every_batch_is_new_memory(numbered):
     first, again = seq[0], seq[0]
     first[0][:], first[1][:] = -1, -1
     assert seen(again) == list(range(32)) == again[1].tolist() and seen(seq[0]) == list(range(32))
+
+
+def test_what_the_caller_does_to_their_arrays_later_changes_no_batch(numbered):
+    labels, paths = LABELS.copy(), np.array([str(p) for p in numbered], np.dtypes.StringDType())
+    seq = sequence(paths, labels)
+    labels[:], paths[0] = -1, paths[50]
+    assert seen(seq[0]) == list(range(32)) == seq[0][1].tolist()
+
+
+def test_an_image_of_a_subclass_is_checked_never_cast_never_broadcast(numbered):
+    def answer(value):
+        class Own(ImageSequence):
+            def _image(self, position, epoch):
+                if isinstance(value, Exception):
+                    raise value
+                return value
+
+        return Own(numbered, LABELS, 32, (8, 8))
+
+    rude = [None, np.zeros((1, 8, 1), np.float32), np.zeros((8, 8, 1)), [[0.0]], KeyError("gone")]
+    for value in rude:
+        with pytest.raises(ImageError, match=r"batch 1, .*\.png: (expected an array of shape|KeyError)"):
+            answer(value)[1]
+
+
+def test_an_image_knows_its_position_in_the_full_list_and_its_epoch(numbered):
+    class Own(ImageSequence):
+        def _image(self, position, epoch):
+            return np.full((8, 8, 1), 1000 * epoch + position, np.float32)
+
+    seq = Own(numbered, LABELS, 7, (8, 8), shuffle=True)
+    seq.epoch = 3
+    for batch in seq:
+        np.testing.assert_array_equal(seen(batch), 3000 + batch[1])
+
+
+def test_a_sequence_may_read_another_ones_batch(numbered):
+    """Decoders that wait for decoders would wait for ever."""
+    other = sequence(numbered, batch_size=8)
+
+    class Mixed(ImageSequence):
+        def _image(self, position, epoch):
+            return other[position // 8][0][position % 8]
+
+    done = []
+    thread = threading.Thread(
+        target=lambda: done.append(seen(Mixed(numbered, LABELS, 32, (8, 8))[0])), daemon=True
+    )
+    thread.start()
+    thread.join(30)
+    assert done == [list(range(32))]
 
 
 # Order
@@ -211,6 +263,32 @@ def test_epochs_count_as_keras_counts_and_evaluate_moves_nothing(numbered, backe
         assert results[f"again {workers}"] == [5, 0]
 
 
+def test_a_function_of_ones_own_called_evaluate_is_not_keras(numbered):
+    seq = sequence(numbered, shuffle=True)
+
+    def evaluate():
+        tiny_model().fit(seq, epochs=2, shuffle=False, verbose=0)
+        seq.on_epoch_end()
+
+    evaluate()
+    assert seq.epoch == 3
+
+
+def test_threads_that_read_while_epochs_end_get_whole_batches(numbered):
+    seq = sequence(numbered, shuffle=True, batch_size=N)
+    orders = []
+    for epoch in range(20):
+        seq.epoch = epoch
+        orders.append(seen(seq[0]))
+    seq.epoch = 0
+    with ThreadPoolExecutor(3) as pool:
+        batches = pool.map(lambda _: seq[0], range(60))
+        for _ in range(19):
+            seq.on_epoch_end()
+        for images, labels in batches:
+            assert seen((images, labels)) in orders and seen((images, labels)) == labels.tolist()
+
+
 def test_a_resumed_run_sees_what_the_whole_run_would_have_seen(numbered):
     def met_by(seq, **options):
         met = []
@@ -249,6 +327,10 @@ def test_class_weight_works(numbered):
         ({"target_size": 256}, "target_size must be"),
         ({"target_size": (0, 4)}, "target_size must be"),
         ({"target_size": (4, 4, 1)}, "target_size must be"),
+        ({"target_size": (0, 8, 8)}, "target_size must be"),
+        ({"target_size": (8.5, 8)}, "target_size must be"),
+        ({"target_size": (True, True)}, "target_size must be"),
+        ({"target_size": (float("inf"), 8)}, "target_size must be"),
         ({"target_size": None}, "target_size must be"),
         ({"color_mode": "gray"}, "color_mode must be one of"),
         ({"dtype": "float64"}, "dtype must be one of"),
@@ -257,12 +339,25 @@ def test_class_weight_works(numbered):
         ({"seed": None}, "seed"),
         ({"labels": np.arange(99)}, r"labels must have shape \(100,\) or \(100, k\), one entry a path; got"),
         ({"labels": ["cat"] * 100}, "labels must be numbers"),
+        ({"labels": [[1], [1, 2]] * 50}, "labels must have as many entries in every row"),
+        ({"labels": np.ma.masked_equal(LABELS, 7)}, "labels must not be masked"),
+        ({"labels": np.zeros((100, 0))}, "labels must have shape"),
+        ({"labels": [None] * 100}, "labels must be numbers"),
+        ({"shuffle": "False"}, "shuffle must be True or False"),
+        ({"use_multiprocessing": "no"}, "use_multiprocessing must be True or False"),
+        ({"check_files": "no"}, "check_files must be"),
         ({"labels": np.full(100, np.nan)}, "labels must be finite; the one at position 0"),
         ({"labels": np.zeros((100, 2, 2))}, "labels must have shape"),
         ({"image_paths": []}, "image_paths must be a list of at least one path"),
-        ({"image_paths": "images/one.png"}, "image_paths must be a list of paths, not one path"),
-        ({"image_paths": [1, 2]}, "expected str"),
+        ({"image_paths": "images/one.png"}, "image_paths must be a list of paths, got str"),
+        ({"image_paths": {"a.png", "b.png"}}, "image_paths must be a list of paths, got set"),
+        ({"image_paths": None}, "image_paths must be a list of paths, got NoneType"),
+        ({"image_paths": ["a.png", None]}, "image_paths must hold str.* at position 1 is None"),
         ({"image_paths": [b"a.png"]}, "image_paths must hold str or pathlib.Path"),
+        ({"image_paths": [["a.png"], ["b.png"]]}, "image_paths must hold str.* at position 0"),
+        ({"image_paths": np.array([["a.png"], ["b.png"]])}, "image_paths must hold str.* at position 0"),
+        ({"image_paths": np.array([["a.png"]], np.dtypes.StringDType())}, "image_paths must be a list"),
+        ({"image_paths": ["a\udc80.png"]}, "image_paths: the name at position 0 is not valid Unicode"),
         ({"max_queue_size": 0}, "max_queue_size"),
         ({"workers": -1}, "workers"),
     ],
@@ -353,8 +448,19 @@ print(json.dumps([m for m in ("keras", "tensorflow", "matplotlib") if m in sys.m
     assert run(code) == []
 
 
-def test_the_pool_outlives_a_pause(numbered):
-    seq = sequence(numbered)
-    seq[0]
-    time.sleep(0.1)
-    assert seen(seq[1]) == list(range(32, 64))
+@pytest.mark.parametrize("workers, processes", [(1, False), (3, False), (2, True)])
+def test_a_file_that_disappears_in_mid_epoch_is_an_error_never_a_hang(numbered, workers, processes):
+    code = f"""
+import json, sys, numpy as np, keras
+from course_utils.sequences import ImageSequence
+paths = json.load(sys.stdin)
+seq = ImageSequence(paths, np.arange({N}), 16, (8, 8), workers={workers}, use_multiprocessing={processes})
+seq.source.paths[90] = "/gone.png"
+model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+try:
+    model.fit(seq, shuffle=False, verbose=0)
+except Exception as error:
+    print(json.dumps(str(error)))
+"""
+    assert "batch 5, /gone.png: no such file" in run(code, [str(path) for path in numbered])

@@ -87,6 +87,8 @@ def test_the_rules_are_what_they_are_called(n, size):
     assert len(cut(n, size, "floor")) == n // size and len(cut(n, size, "floor + 1")) == n // size + 1
     with pytest.raises(ValueError, match="rule must be one of"):
         cut(n, size, "round")
+    with pytest.raises(ValueError, match="batch_size must be a whole number"):
+        cut(n, 0)
 
 
 def test_will_it_fit_counts_three_batches_and_knows_the_limit():
@@ -109,6 +111,14 @@ def test_an_error_is_shown_in_the_panel_and_raised_under_tests(monkeypatch):
     monkeypatch.undo()
     panel.batch_size.value = 96
     assert panel.problem.value == ""
+
+
+def test_a_panel_whose_first_drawing_fails_is_still_shown(monkeypatch):
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.setattr(widgets.CutTheDeck, "draw", lambda self: 1 / 0)
+    panel = widgets.CutTheDeck()
+    assert "application/vnd.jupyter.widget-view+json" in panel._repr_mimebundle_()
+    assert "ZeroDivisionError" in panel.problem.value
 
 
 def test_pictures_escape_their_words_and_leave_nothing_open():

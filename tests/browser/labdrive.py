@@ -10,11 +10,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+
+from course_utils.memory import memory_now
 
 FLAGS = [
     "--no-sandbox",  # CI runs as root, and Chromium's sandbox refuses root
@@ -103,15 +106,27 @@ def open_notebook(page, address: str, token: str, path: str) -> None:
     )
 
 
-def run_all(page) -> bool:
-    """Runs every cell; True when none raised."""
+def run_all(page) -> tuple[bool, int]:
+    """Runs every cell: whether none raised, and the most bytes that the kernel and its children held (PSS)."""
+    most, done = 0, threading.Event()
+    kernel = int(kernel_says(page, "import os; print(os.getpid())"))
+
+    def watch():
+        nonlocal most
+        while not done.wait(0.05):
+            most = max(most, memory_now(kernel))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     page.set_default_timeout(300_000)
     ok = page.evaluate(
         """async () => { await jupyterapp.shell.currentWidget.context.ready;
         return await jupyterapp.commands.execute('notebook:run-all-cells'); }"""
     )
     page.set_default_timeout(30_000)
-    return ok
+    done.set()
+    watcher.join()
+    return ok, most
 
 
 def shut_down(page) -> None:
