@@ -12,7 +12,8 @@ from .order import cut
 # Binder ends a server that passes "2G" (mybinder.org-deploy, August 2026): we take the smaller reading.
 BINDER_BYTES = 2 * 10**9
 # At Keras' default settings (workers=1) two to three batches are alive at once, in use, waiting and in the
-# making; tests/test_memory_claims.py measures it. We count the three.
+# making; tests/test_memory_claims.py measures it. We count the three. (Of batches below some 10 MB
+# TensorFlow may prefetch more: 22 MB in all where one takes 2 MB.)
 BATCHES_ALIVE = 3
 SIDES = [64, 128, 256, 512, 1024, 2048]
 

@@ -107,7 +107,7 @@ def open_notebook(page, address: str, token: str, path: str) -> None:
 
 
 def run_all(page) -> tuple[bool, int]:
-    """Runs every cell: whether none raised, and the most bytes that the kernel and its children held (PSS)."""
+    """Runs every cell: whether none raised, and the most bytes that kernel and children held (PSS)."""
     most, done = 0, threading.Event()
     kernel = int(kernel_says(page, "import os; print(os.getpid())"))
 
