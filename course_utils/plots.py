@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -51,17 +52,27 @@ def _figure(width: float = 7.5, height: float = 2.6):
     return figure, axes
 
 
-def bars(sizes: Mapping[str, float], *, limit: float | None = None, guess: float | None = None) -> Picture:
+def _guess(guess, unit: float) -> float | None:
+    if guess is None:
+        return None
+    if not isinstance(guess, (int, float)) or not math.isfinite(guess):
+        raise TypeError(f"my_guess must be a plain number such as 100, not {guess!r}")
+    return guess * unit
+
+
+def bars(sizes: Mapping[str, float], *, limit=None, guess: float | None = None, unit: float = 1) -> Picture:
     """Horizontal bars of memory; those past the limit are red and hatched.
 
     Args:
         sizes: what -> bytes, from top to bottom.
         limit: bytes, a last bar in grey; None for none.
-        guess: the learner's guess in bytes, a dashed line; None for none.
+        guess: the learner's guess, a dashed line; None for none.
+        unit: bytes that one unit of the guess means.
 
     Returns:
         The picture; its alt text lists all figures.
     """
+    guess = _guess(guess, unit)
     past = [limit is not None and size > limit for size in sizes.values()]
     colours = [RED if p else BLUE for p in past]
     if limit is not None:
@@ -83,17 +94,21 @@ def bars(sizes: Mapping[str, float], *, limit: float | None = None, guess: float
     return Picture(figure, f"Bars. {'; '.join(said)}.")
 
 
-def curves(runs: Mapping[str, PeakMeter | Outcome], *, limit: float, guess: float | None = None) -> Picture:
+def curves(
+    runs: Mapping[str, PeakMeter | Outcome], *, limit: float, guess: float | None = None, unit: float = 1
+) -> Picture:
     """Memory over time, a line a run; a run that died at its limit ends in a cross.
 
     Args:
         runs: name -> what was measured, by a meter or in a child.
         limit: the allowance in bytes above the start, drawn as a line.
-        guess: the learner's guess in bytes above the start, or None; drawn dashed.
+        guess: the learner's guess above the start, a dashed line; None for none.
+        unit: bytes that one unit of the guess means.
 
     Returns:
         The picture; its alt text says how high each run went and how it ended.
     """
+    guess = _guess(guess, unit)
     figure, axes = _figure(height=3.2)
     said = []
     for (name, run), colour, style in zip(runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False):

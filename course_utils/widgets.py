@@ -109,7 +109,7 @@ class CutTheDeck(Panel):
         if not batches:
             parts.append("an epoch of nothing")
         elif not len(batches[-1]):
-            parts.append("the last one is empty: fit stops with an error")
+            parts.append("the last one is empty: fit stops with an error, or the model learns NaN")
         else:
             parts.append(f"the last holds {len(batches[-1])}")
         parts.append(f"{unseen} images never seen" if unseen else "every image seen once")
@@ -142,14 +142,14 @@ class WillItFit(Panel):
         n, side, size = self.batch_size.value, self.side.value, megabytes
         batch = n * side * side * 4
         total = self.base + BATCHES_ALIVE * batch
-        verdict = "It fits here" if total < self.limit.bytes else "It does not fit here"
+        verdict = "The images fit here" if total < self.limit.bytes else "The images do not fit here"
         binder = "and on Binder" if total < BINDER_BYTES else "but not on Binder"
         if total >= self.limit.bytes:
             binder = "nor on Binder" if total >= BINDER_BYTES else "though Binder would take it"
         sentence = (
-            f"{n} images of {side} × {side}: {size(batch)} a batch, up to {BATCHES_ALIVE} batches alive; "
+            f"{n} images of {side} × {side}: {size(batch)} a batch, about {BATCHES_ALIVE} batches alive; "
             f"with the {size(self.base)} this notebook holds already, {size(total)}. {verdict}, {binder}. "
-            "A thousand images in the folder or a million: the same."
+            "The model's own needs come on top. A thousand images in the folder or a million: the same."
         )
         picture = plots.stacked(
             {"this notebook": self.base, "batches alive": BATCHES_ALIVE * batch},

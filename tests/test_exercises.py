@@ -54,10 +54,14 @@ MISTAKES = [
         numbers(right_length, lambda self, idx: self.numbers[idx : idx + self.batch_size]),
         "Batch 1 begins at 1: where should it begin?",
     ),
-    (ex01, numbers(right_length, lambda self, idx: self.numbers[idx * self.batch_size :]), "served again"),
+    (ex01, numbers(right_length, lambda self, idx: self.numbers[idx * self.batch_size :]), "batch holds 100"),
     (ex01, numbers(lambda self: len(self.numbers), right_item), "is empty"),
-    (ex01, numbers(lambda self: 1, lambda self, idx: self.numbers), "One holds 100"),
+    (ex01, numbers(lambda self: 1, lambda self, idx: self.numbers), "One batch holds 100"),
     (ex01, numbers(right_length, lambda self, idx: right_item(self, len(self) - 1 - idx)), "in the order"),
+    (ex00, lambda n, h, w, c, b: None, "gives nothing back"),
+    (ex01, numbers(right_length, lambda self, idx: None), "__getitem__ gives nothing back"),
+    (ex01, numbers(right_length, lambda self, idx: self.numbers[idx]), "A batch is a slice"),
+    (ex01, numbers(right_length, lambda self, idx: right_item(self, idx)[:-1]), "the last number of batch 0"),
     (ex01, numbers(right_length, lambda self, idx: 1 / 0), "raised ZeroDivisionError"),
 ]  # fmt: skip
 
@@ -90,7 +94,7 @@ def test_stub_not_yet_solution_right_and_printed(module, notebook, name, capsys)
 
 
 def test_half_done_is_not_yet():
-    assert ex01.EXERCISE.judge(numbers(right_length, lambda self, idx: None)).status == "not yet"
+    assert ex01.EXERCISE.judge(numbers(right_length, lambda self, idx: ...)).status == "not yet"
     assert ex01.EXERCISE.judge(numbers(lambda self: ..., right_item)).status == "not yet"
 
 

@@ -93,11 +93,11 @@ def test_the_rules_are_what_they_are_called(n, size):
 
 def test_will_it_fit_counts_three_batches_and_knows_the_limit():
     panel = widgets.WillItFit(limit=SMALL, base=5 * 10**8)
-    assert "8.4 MB a batch" in panel.shown.alt and "It fits here, and on Binder" in panel.shown.alt
+    assert "8.4 MB a batch" in panel.shown.alt and "The images fit here, and on Binder" in panel.shown.alt
     panel.batch_size.value, panel.side.value = 128, 512  # 3 x 134 MB
-    assert "903 MB. It fits here" in panel.shown.alt
+    assert "903 MB. The images fit here" in panel.shown.alt
     panel.side.value = 1024
-    assert "It does not fit here" in panel.shown.alt
+    assert "The images do not fit here" in panel.shown.alt
 
 
 def test_an_error_is_shown_in_the_panel_and_raised_under_tests(monkeypatch):
@@ -119,6 +119,13 @@ def test_a_panel_whose_first_drawing_fails_is_still_shown(monkeypatch):
     panel = widgets.CutTheDeck()
     assert "application/vnd.jupyter.widget-view+json" in panel._repr_mimebundle_()
     assert "ZeroDivisionError" in panel.problem.value
+
+
+def test_a_guess_that_is_no_number_is_named():
+    assert "your guess: 50 MB" in plots.bars({"disk": 1e6}, guess=50, unit=1e6).alt
+    for guess in ("200", float("inf")):
+        with pytest.raises(TypeError, match="my_guess must be a plain number"):
+            plots.bars({"disk": 1e6}, guess=guess)
 
 
 def test_pictures_escape_their_words_and_leave_nothing_open():

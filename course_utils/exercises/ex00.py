@@ -11,10 +11,10 @@ def bytes_needed(n, height, width, channels, bytes_each):
 def _judge(answer) -> Verdict:
     case = (76, 1024, 1024, 1, 4)
     got = answer(*case)
-    if got is None or got is ...:
-        return Verdict(
-            "not yet", "Your function returns nothing so far: replace the dots, then run the cell."
-        )
+    if got is ...:
+        return Verdict("not yet", "Your function returns dots so far: replace them, then run the cell.")
+    if got is None:
+        return Verdict("wrong", "Your function gives nothing back. Which word hands a result to the caller?")
     if not hasattr(got, "__index__"):
         return Verdict(
             "wrong", f"Your function returned {got!r}. Bytes are counted: can it be a whole number?"
@@ -39,7 +39,7 @@ def _judge(answer) -> Verdict:
             return Verdict(
                 "wrong", f"With {shape} yours says {got}. Which of the five numbers is missing, or twice?"
             )
-    return Verdict("right", f"{did} Five numbers, one product: the files' size was never asked.")
+    return Verdict("right", f"{did} Five numbers, one product: nobody asked for the size of the files.")
 
 
 EXERCISE = Exercise(

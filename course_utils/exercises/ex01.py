@@ -29,10 +29,17 @@ def strip(n: int, batches: list) -> str:
 
 def _judge(answer) -> Verdict:
     trial = answer(np.arange(100), 32)
-    if any(got is None or got is ... for got in (trial.__len__(), trial.__getitem__(0))):
-        return Verdict(
-            "not yet", "A method returns nothing so far: replace the dots, then run both cells again."
-        )
+    for method, got in (("__len__", trial.__len__()), ("__getitem__", trial.__getitem__(0))):
+        if got is ...:
+            return Verdict(
+                "not yet", f"{method} returns dots so far: replace them, then run both cells again."
+            )
+        if got is None:
+            return Verdict("wrong", f"{method} gives nothing back: is there a `return`?")
+        if method == "__getitem__" and np.ndim(got) == 0:
+            return Verdict(
+                "wrong", f"Batch 0 is the single number {got}. A batch is a slice: from where to where?"
+            )
     for n, size in ((100, 32), (96, 32), (5, 7), (100, 1), (100, 128)):
         sequence = answer(np.arange(n), size)
         count = len(sequence)
@@ -44,18 +51,24 @@ def _judge(answer) -> Verdict:
         seen = np.concatenate(batches) if batches else np.array([], int)
         picture = f"{did} How often each number is served, a dot for never:\n{strip(n, batches)}\n"
         missing, twice = n - len(np.unique(seen)), len(seen) - len(np.unique(seen))
+        largest = max(map(len, batches), default=0)
+        if largest > size:
+            return Verdict("wrong", f"{picture}One batch holds {largest}. How many may it hold?")
         if twice:
-            first = batches[1][0] if count > 1 else batches[0][0]
             return Verdict(
                 "wrong",
-                f"{picture}{twice} are served again. Batch 1 begins at {first}: where should it begin?",
+                f"{picture}{twice} come again. Batch 1 begins at {batches[1][0]}: where should it begin?",
+            )
+        if missing and count == -(-n // size):
+            return Verdict(
+                "wrong",
+                f"{picture}{missing} never come. Which is the last number of batch 0, and which the first of "
+                "batch 1? A slice stops before its end.",
             )
         if missing:
             return Verdict(
                 "wrong", f"{picture}{missing} never come. What does a whole-number division forget?"
             )
-        if max(map(len, batches)) > size:
-            return Verdict("wrong", f"{did} One holds {max(map(len, batches))}. How many may it hold?")
         if not np.array_equal(seen, np.arange(n)):
             return Verdict("wrong", f"{did} They come in the order {seen[:8]}… Which comes first?")
     return Verdict("right", "100 numbers in 32s: four batches, the last one holds 4, and nobody is left out.")
