@@ -21,7 +21,6 @@ split    train, validation or test, about 60/20/20
 
 import argparse
 import contextlib
-import csv
 import itertools
 import json
 import math
@@ -39,6 +38,8 @@ import numpy as np
 import psutil
 from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
+
+from ._folders import write_labels
 
 VERSION = 1  # raise it whenever the same arguments would give other pictures
 MARKER = "dataset.json"
@@ -409,11 +410,8 @@ def _write(folder: Path, wanted: dict[str, int], progress: bool | None) -> None:
                 bar.update(done)
     finally:
         pool.shutdown(cancel_futures=True)
-    with open(folder / "labels.csv", "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for s in shots:
-            table.writerow((s.file, s.label, s.side, f"p{s.patient:04d}", s.split))
+    rows = ((s.file, s.label, s.side, f"p{s.patient:04d}", s.split) for s in shots)
+    write_labels(folder / "labels.csv", COLUMNS, rows)
     marker = {"program": PROGRAM, "version": VERSION, "arguments": wanted}
     (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8", newline="\n")
 
