@@ -23,6 +23,8 @@ class Dataset:
         labels: int64 array, 0 or 1.
         sides: int8 array, -1, 0 or 1: where the lesion lies in the picture; all 0 without that column.
         patients: StringDType array; empty strings without that column.
+        lesions: float32 array (n, 3): x and y of the lesion's middle and its radius, 0 to 1, in parts of
+            the picture's width and height from the upper left corner; NaN where none is known.
         splits: StringDType array, "train", "validation" or "test"; all "train" without that column.
     """
 
@@ -32,6 +34,7 @@ class Dataset:
     sides: np.ndarray
     patients: np.ndarray
     splits: np.ndarray
+    lesions: np.ndarray
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -61,7 +64,7 @@ class Dataset:
 
 
 def read_labels(labels_csv: str | os.PathLike) -> Dataset:
-    """Reads `labels.csv`: the columns `file,label` and, where known, `side,patient,split`.
+    """Reads `labels.csv`: the columns `file,label` and, where known, `side,patient,split,x,y,radius`.
 
     Args:
         labels_csv: the file, or the folder that holds it. UTF-8. `file` is relative to that folder.
@@ -87,7 +90,7 @@ def read_labels(labels_csv: str | os.PathLike) -> Dataset:
         raise ValueError(f"{labels_csv} is not a CSV file in UTF-8 ({error})") from None
     if not rows:
         raise ValueError(f"{labels_csv} lists no image")
-    names, labels, sides, patients, splits = zip(*rows, strict=True)
+    names, labels, sides, patients, splits, lesions = zip(*rows, strict=True)
     text = StringDType()
     return Dataset(
         folder=folder,
@@ -96,11 +99,12 @@ def read_labels(labels_csv: str | os.PathLike) -> Dataset:
         sides=np.array(sides, dtype=np.int8),
         patients=np.array(patients, dtype=text),
         splits=np.array(splits, dtype=text),
+        lesions=np.array(lesions, dtype=np.float32),
     )
 
 
-def _rows(table: csv.DictReader, labels_csv: Path) -> Iterator[tuple[str, int, int, str, str]]:
-    """File, label, side, patient and split of each row, checked."""
+def _rows(table: csv.DictReader, labels_csv: Path) -> Iterator[tuple]:
+    """File, label, side, patient, split and (x, y, radius) of each row, checked."""
     columns = list(table.fieldnames or [])
     for column in ("file", "label"):
         if columns.count(column) != 1:
@@ -112,7 +116,7 @@ def _rows(table: csv.DictReader, labels_csv: Path) -> Iterator[tuple[str, int, i
         if None in row or None in row.values():
             raise ValueError(f"{where}: expected {len(columns)} values (is a comma unquoted?)")
         row = {column: text.strip() for column, text in row.items()}
-        name = _inside(row["file"], where)
+        name = inside(row["file"], where)
         if name in seen:
             raise ValueError(f"{where}: {name!r} is listed twice")
         seen.add(name)
@@ -126,16 +130,27 @@ def _rows(table: csv.DictReader, labels_csv: Path) -> Iterator[tuple[str, int, i
                 f"{where}: patient {patient!r} is in {split_of[patient]} and in {split}; "
                 "a patient in two splits makes the validation score too good"
             )
-        yield name, label, side, patient, split
+        yield name, label, side, patient, split, _lesion(row, where)
 
 
-def _inside(name: str, where: str) -> str:
+def inside(name: str, where: str) -> str:
     """The name in one spelling ("./a.png" is "a.png"); refuses one that leads out of the folder."""
     pure = PurePosixPath(name)
     for rules in (pure, PureWindowsPath(name)):  # by either system's rules: data sets travel
         if rules.is_absolute() or rules.drive or ".." in rules.parts or "\0" in name or not pure.parts:
             raise ValueError(f"{where}: file must be a path inside the folder, got {name!r}")
     return str(pure)
+
+
+def _lesion(row: dict[str, str], where: str) -> list[float]:
+    texts = [row.get(column) or "nan" for column in ("x", "y", "radius")]
+    try:
+        values = [float(text) for text in texts]
+    except ValueError:
+        values = [-1.0]
+    if any(value < 0 or value > 1 for value in values):  # NaN is neither
+        raise ValueError(f"{where}: x, y and radius must be numbers from 0 to 1, or empty; got {texts}")
+    return values
 
 
 def _one_of(text: str, allowed: tuple[int, ...], column: str, where: str) -> int:

@@ -1,6 +1,7 @@
 """One file -> one array. Every error names the file."""
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -58,6 +59,44 @@ def load_image(
     check_choice("aspect", aspect, ASPECTS)
     dtype = check_dtype(dtype)
     target_size = None if target_size is None else check_size(target_size)
+    array = _read(path, lambda image: _to_array(image, target_size, COLOR_MODES[color_mode], aspect))
+    if array.dtype != dtype:
+        array = (array.round() if dtype == "uint8" else array).astype(dtype)
+    return array[..., np.newaxis] if array.ndim == 2 else array
+
+
+def load_mask(
+    path: str | os.PathLike, target_size: tuple[int, int] | None = None, *, aspect: str = "stretch"
+) -> np.ndarray:
+    """Reads a file whose pixels are names of classes, not shades: never mixed, never rescaled.
+
+    Args:
+        path: 8-bit grey (the values as they are), with a palette (its numbers, not its colours), or of one
+            bit (0 and 1).
+        target_size, aspect: as for `load_image`; the nearest pixel is taken, and "pad" fills with 0.
+
+    Returns:
+        uint8 array (height, width, 1).
+
+    Raises:
+        ImageError, TypeError, ValueError: as for `load_image`; colours and more than 8 bits are refused.
+    """
+    check_choice("aspect", aspect, ASPECTS)
+    target_size = None if target_size is None else check_size(target_size)
+
+    def to_array(image: Image.Image) -> np.ndarray:
+        if image.mode not in ("1", "L", "P"):
+            raise ImageError(f"a mask has one 8-bit number a pixel, this file has mode {image.mode}")
+        values = Image.fromarray(np.array(ImageOps.exif_transpose(image), np.uint8))
+        if target_size is not None:
+            values = _resize(values, (target_size[1], target_size[0]), aspect, Image.Resampling.NEAREST)
+        return np.array(values)
+
+    return _read(path, to_array)[..., np.newaxis]
+
+
+def _read(path, to_array: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    """What `to_array` makes of the opened file; whatever goes wrong is an ImageError that names it."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be str or pathlib.Path, got {path!r}")
     try:
@@ -65,22 +104,19 @@ def load_image(
             raise ImageError("not a regular file" if os.path.exists(path) else "no such file")
         # By file, not by name: by name Pillow maps an uncompressed TIFF, and misreads one to be turned.
         with open(path, "rb") as file, Image.open(file) as image:
-            array = _to_array(image, target_size, COLOR_MODES[color_mode], aspect)
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(f"{width} x {height} pixels, more than the {MAX_PIXELS:,} allowed")
+            return to_array(image)
     except MemoryError:
         raise  # not the file's fault
     except ImageError as error:
         raise ImageError(f"{os.fspath(path)}: {error}") from None
     except Exception as error:  # Pillow's readers raise nearly anything on a broken file
         raise ImageError(f"{os.fspath(path)}: not a readable image ({error})") from error
-    if array.dtype != dtype:
-        array = (array.round() if dtype == "uint8" else array).astype(dtype)
-    return array[..., np.newaxis] if array.ndim == 2 else array
 
 
 def _to_array(image: Image.Image, target_size, mode: str, aspect: str) -> np.ndarray:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{width} x {height} pixels, more than the {MAX_PIXELS:,} allowed")
     # Pillow opens 16-bit PNG and TIFF as "I;16…", 16-bit PGM as "I", and would clip both at 255.
     deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
     if image.mode in ("I", "F") and not deep:
@@ -106,7 +142,9 @@ def _to_array(image: Image.Image, target_size, mode: str, aspect: str) -> np.nda
     return array
 
 
-def _resize(image: Image.Image, size: tuple[int, int], aspect: str) -> Image.Image:
+def _resize(
+    image: Image.Image, size: tuple[int, int], aspect: str, by=Image.Resampling.BILINEAR
+) -> Image.Image:
     if image.size == size:
         return image
     if aspect == "pad":
@@ -115,11 +153,11 @@ def _resize(image: Image.Image, size: tuple[int, int], aspect: str) -> Image.Ima
         inner = tuple(max(1, round(side * scale)) for side in image.size)
         padded = Image.new(image.mode, size)
         corner = ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
-        padded.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
+        padded.paste(image.resize(inner, by), corner)
         return padded
     if aspect == "crop":
-        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-    return image.resize(size, Image.Resampling.BILINEAR)  # Pillow's filters widen when they shrink
+        return ImageOps.fit(image, size, by)
+    return image.resize(size, by)  # Pillow's filters widen when they shrink
 
 
 def check_choice(name: str, value: object, allowed) -> None:

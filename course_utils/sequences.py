@@ -2,18 +2,18 @@
 
 import math
 import operator
-import os
 import sys
-import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
+from .augmentation import Augmentation, warp
 from .images import ImageError
+from .normalisation import to_unit_range
 from .order import check_whole, epoch_order
-from .sources import FileSource
+from .sources import FileSource, MaskSource
+from .threads import for_each
 
 
 class ImageSequence(keras.utils.PyDataset):
@@ -27,7 +27,7 @@ class ImageSequence(keras.utils.PyDataset):
 
     Args:
         image_paths: list or array of paths. Kept as a compact array; no picture is kept.
-        labels: one entry a path, (n,) or (n, k), numbers or booleans; their dtype is kept.
+        labels: one entry a path, (n,) or (n, k), numbers or booleans; their dtype is kept. None with `masks`.
         batch_size: samples a batch, at least 1. The last batch holds what is left over.
         target_size: (height, width) in pixels.
         color_mode: "grayscale" or "rgb".
@@ -37,6 +37,9 @@ class ImageSequence(keras.utils.PyDataset):
         dtype: "float32" or "uint8"; values are 0 to 255 either way.
         aspect: "stretch", "pad" or "crop", see `images.load_image`.
         check_files: see `sources.FileSource`.
+        masks: for segmentation, a list of paths of mask files, one an image: they are served in the place of
+            labels, uint8 (batch, height, width, 1), see `images.load_mask`. They go through whatever
+            changes the place of a pixel, and through nothing that changes its value.
         workers, use_multiprocessing, max_queue_size: Keras' own (keras.io, PyDataset). The images of one
             batch are decoded on all cores whatever they say.
 
@@ -58,6 +61,7 @@ class ImageSequence(keras.utils.PyDataset):
         dtype: str = "float32",
         aspect: str = "stretch",
         check_files: bool | None = None,
+        masks=None,
         workers: int = 1,
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
@@ -79,7 +83,18 @@ class ImageSequence(keras.utils.PyDataset):
             dtype=dtype,
             check_files=check_files,
         )
-        self.labels = _as_labels(labels, len(self.source))
+        if (labels is None) == (masks is None):
+            raise ValueError(
+                "expected labels, or labels=None and masks; got " + ("neither", "both")[labels is not None]
+            )
+        self.labels = None if labels is None else _as_labels(labels, len(self.source))
+        self.masks = None
+        if masks is not None:
+            self.masks = MaskSource(masks, target_size, aspect=aspect, check_files=check_files)
+            if len(self.masks) != len(self.source):
+                raise ValueError(
+                    f"masks must have one entry a path: {len(self.masks)} for {len(self.source)}"
+                )
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -93,7 +108,7 @@ class ImageSequence(keras.utils.PyDataset):
             index: which batch, 0 to len(self) - 1.
 
         Returns:
-            Images (batch, height, width, channels) and labels (batch,) or (batch, k); new arrays.
+            Images (batch, height, width, channels) and labels (batch,) or (batch, k), or masks; new arrays.
 
         Raises:
             IndexError: there is no such batch.
@@ -105,37 +120,34 @@ class ImageSequence(keras.utils.PyDataset):
         epoch, order = self._epoch_and_order  # read once: another thread may end the epoch meanwhile
         positions = order[index * self.batch_size : (index + 1) * self.batch_size]
         images = np.empty((len(positions), *self.source.shape), self.source.dtype)
+        targets = (
+            self.labels[positions]
+            if self.masks is None
+            else np.empty((len(positions), *self.masks.shape), np.uint8)
+        )
 
         def fill(slot: int) -> None:
-            images[slot] = self._checked_image(int(positions[slot]), epoch)
+            position = int(positions[slot])
+            images[slot] = _checked(self.image_at, self.source, position, epoch)
+            if self.masks is not None:
+                targets[slot] = _checked(self.mask_at, self.masks, position, epoch)
 
         try:
-            _for_each(fill, range(len(positions)))
+            for_each(fill, range(len(positions)))
         except ImageError as error:
             raise ImageError(f"batch {index}, {error}") from error
-        return images, self.labels[positions]
+        return images, targets
 
-    def _checked_image(self, position: int, epoch: int) -> np.ndarray:
-        """The image, or an ImageError that names it: whatever a source or a subclass does wrong."""
-        name = self.source.name(position)
-        try:
-            image = self._image(position, epoch)
-        except (ImageError, MemoryError):
-            raise
-        except Exception as error:
-            raise ImageError(f"{name}: {type(error).__name__}: {error}") from error
-        # NumPy would broadcast another shape, cast another dtype and turn None into NaN, all silently.
-        shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
-        if shape != self.source.shape or dtype != self.source.dtype:
-            raise ImageError(
-                f"{name}: expected an array of shape {self.source.shape} and dtype {self.source.dtype}, "
-                f"got {type(image).__name__} of shape {shape} and dtype {dtype}"
-            )
-        return image
+    def image_at(self, position: int, epoch: int) -> np.ndarray:
+        """The image at a position of the full list, as it is in this epoch. Subclasses change it here.
 
-    def _image(self, position: int, epoch: int) -> np.ndarray:
-        """The image at a position of the full list, as it is in this epoch. Subclasses change it here."""
+        It must be a function of its arguments alone, and may be called from several threads at once.
+        """
         return self.source.read(position)
+
+    def mask_at(self, position: int, epoch: int) -> np.ndarray:
+        """The mask that belongs to `image_at(position, epoch)`."""
+        return self.masks.read(position)
 
     @property
     def epoch(self) -> int:
@@ -161,6 +173,135 @@ class ImageSequence(keras.utils.PyDataset):
             self.epoch += 1
 
 
+class AugmentingImageSequence(ImageSequence):
+    """An `ImageSequence` whose images are flipped, turned and zoomed anew in every epoch, as they are read.
+
+    Nothing is stored. What happens to an image depends on the seed, the epoch and its position in the full
+    list: not on batch size, order, workers, threads or processes. Masks go through the same transform.
+    For validation and prediction pass `augment=False`. Labels are left alone: switch off whatever would make
+    one false, as `horizontal_flip` does a label that says left or right.
+
+    Args:
+        image_paths, labels, batch_size, target_size, **options: as for `ImageSequence`.
+        augment: False serves what `ImageSequence` serves.
+        strength, horizontal_flip, vertical_flip, rotation, zoom, fill_mode, fill_value: as for
+            `augmentation.Augmentation`.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: as for `ImageSequence`.
+    """
+
+    def __init__(
+        self,
+        image_paths,
+        labels,
+        batch_size: int,
+        target_size: tuple[int, int],
+        augment: bool = True,
+        *,
+        strength: float = 1.0,
+        horizontal_flip: bool = True,
+        vertical_flip: bool = True,
+        rotation: float = 0.2,
+        zoom: float = 0.2,
+        fill_mode: str = "reflect",
+        fill_value: float = 0.0,
+        **options,
+    ):
+        super().__init__(image_paths, labels, batch_size, target_size, **options)
+        self.augment = _flag("augment", augment)
+        self.augmentation = Augmentation(
+            strength, horizontal_flip, vertical_flip, rotation, zoom, fill_mode, fill_value
+        )
+
+    def image_at(self, position: int, epoch: int) -> np.ndarray:
+        """The image, transformed as its position and the epoch say."""
+        image = super().image_at(position, epoch)
+        if not self.augment:
+            return image
+        return self.augmentation.apply(image, self.augmentation.draw(self.seed, epoch, position))
+
+    def mask_at(self, position: int, epoch: int) -> np.ndarray:
+        """The mask under the image's own transform, by nearest pixel; beyond the edge as the image, or 0."""
+        mask = super().mask_at(position, epoch)
+        if not self.augment:
+            return mask
+        transform = self.augmentation.draw(self.seed, epoch, position)
+        return warp(mask, transform, fill_mode=self.augmentation.fill_mode, nearest=True)
+
+
+class PreprocessingImageSequence(AugmentingImageSequence):
+    """An `AugmentingImageSequence` whose values are normalised last: [0, 1] unless you say otherwise.
+
+    For a quarter of the memory in the queue, and a saved model that takes pictures as they come, use
+    `AugmentingImageSequence(..., dtype="uint8")` and put the normalisation into the model.
+
+    Args:
+        image_paths, labels, batch_size, target_size, augment, **options: as for `AugmentingImageSequence`.
+        normalise: a function of one image (height, width, channels), float32, 0 to 255, that returns a
+            float32 array of its shape; or None to leave the values. It sees one image at a time, so that no
+            image's numbers depend on its neighbours. For processes it must be defined in a module.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: as for `ImageSequence`; or `normalise` is no such function.
+    """
+
+    def __init__(
+        self,
+        image_paths,
+        labels,
+        batch_size: int,
+        target_size: tuple[int, int],
+        augment: bool = True,
+        *,
+        normalise: Callable[[np.ndarray], np.ndarray] | None = to_unit_range,
+        **options,
+    ):
+        super().__init__(image_paths, labels, batch_size, target_size, augment, **options)
+        if self.source.dtype != "float32":
+            raise ValueError(f"dtype must be 'float32', as normalised values are; got {self.source.dtype!r}")
+        self.normalise = normalise
+        if normalise is not None:
+            self._try_normalise()
+
+    def _try_normalise(self) -> None:
+        ramp = np.linspace(0, 255, math.prod(self.source.shape), dtype=np.float32).reshape(self.source.shape)
+        try:
+            got = self.normalise(ramp)
+        except Exception as error:
+            raise ValueError(f"normalise failed on an image: {type(error).__name__}: {error}") from error
+        shape, dtype = getattr(got, "shape", None), getattr(got, "dtype", None)
+        if shape != self.source.shape or dtype != np.float32:
+            raise ValueError(
+                f"normalise must return a float32 array of shape {self.source.shape}, got "
+                f"{type(got).__name__} of shape {shape} and dtype {dtype}"
+            )
+
+    def image_at(self, position: int, epoch: int) -> np.ndarray:
+        """The image, transformed, then normalised."""
+        image = super().image_at(position, epoch)
+        return image if self.normalise is None else self.normalise(image)
+
+
+def _checked(method: Callable, source: FileSource, position: int, epoch: int) -> np.ndarray:
+    """The array, or an ImageError that names it: whatever a source or a subclass does wrong."""
+    name = source.name(position)
+    try:
+        array = method(position, epoch)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise ImageError(f"{name}: {type(error).__name__}: {error}") from error
+    # NumPy would broadcast another shape, cast another dtype and turn None into NaN, all silently.
+    shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", None)
+    if shape != source.shape or dtype != source.dtype:
+        raise ImageError(
+            f"{name}: expected an array of shape {source.shape} and dtype {source.dtype}, "
+            f"got {type(array).__name__} of shape {shape} and dtype {dtype}"
+        )
+    return array
+
+
 def _outside_a_training_epoch() -> bool:
     """Whether Keras calls `on_epoch_end` for something else than the end of a training epoch.
 
@@ -178,35 +319,6 @@ def _outside_a_training_epoch() -> bool:
                 return False
         frame = frame.f_back
     return False
-
-
-_pools: dict[int, ThreadPoolExecutor] = {}
-_DECODER = "decoder"
-
-
-def _for_each(function: Callable[[int], None], slots: Iterable[int]) -> None:
-    """Calls the function for each slot, on the threads that decode.
-
-    Pillow releases Python's lock, so they use the cores. An image that is made from another Sequence's batch
-    is read in place: a decoder that waits for decoders could wait for ever.
-    """
-    inside = threading.current_thread().name.startswith(_DECODER)
-    list((map if inside else _decoders().map)(function, slots))
-
-
-def _decoders() -> ThreadPoolExecutor:
-    """The pool of this process.
-
-    Keyed on the process: Keras fetches two batches before it forks its workers, and a pool of threads does
-    not survive a fork (the worker would wait for ever). `setdefault` needs no lock, which could be held
-    at the moment of a fork; a pool that loses the race has no threads yet.
-    """
-    process = os.getpid()
-    if process not in _pools:
-        affinity = getattr(os, "sched_getaffinity", None)
-        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-        _pools.setdefault(process, ThreadPoolExecutor(min(cores, 8), thread_name_prefix=_DECODER))
-    return _pools[process]
 
 
 def _as_labels(labels, n: int) -> np.ndarray:

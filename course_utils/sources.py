@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 import numpy as np
 from numpy.dtypes import StringDType
 
-from .images import ASPECTS, COLOR_MODES, check_choice, check_dtype, check_size, load_image
+from .images import ASPECTS, COLOR_MODES, check_choice, check_dtype, check_size, load_image, load_mask
 
 # A file that is missing should stop us before training, but a look at a million files takes minutes on a
 # network drive: up to the first number all are looked at, above it the second number, spread evenly.
@@ -26,6 +26,7 @@ class FileSource:
         color_mode, aspect, dtype: as for `images.load_image`.
         check_files: True looks whether every file exists, False looks at none; None looks at all of up to
             10,000 and at 1,000 spread over a longer list.
+        argument: what error messages call the list of paths.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it.
@@ -41,12 +42,13 @@ class FileSource:
         aspect: str = "stretch",
         dtype: str = "float32",
         check_files: bool | None = None,
+        argument: str = "image_paths",
     ):
         check_choice("color_mode", color_mode, COLOR_MODES)
         check_choice("aspect", aspect, ASPECTS)
         if check_files not in (None, True, False):
             raise ValueError(f"check_files must be None, True or False, got {check_files!r}")
-        self.paths = _as_paths(paths)
+        self.argument, self.paths = argument, _as_paths(paths, argument)
         self.target_size = check_size(target_size)
         self.color_mode, self.aspect, self.dtype = color_mode, aspect, check_dtype(dtype)
         self.shape = (*self.target_size, 1 if color_mode == "grayscale" else 3)
@@ -80,33 +82,49 @@ class FileSource:
         missing = [p for p in positions if not os.path.isfile(self.paths[p])]
         if missing:
             raise FileNotFoundError(
-                f"image_paths: {len(missing)} of the {len(positions)} files looked at are missing, "
+                f"{self.argument}: {len(missing)} of the {len(positions)} files looked at are missing, "
                 f"the first at position {missing[0]}: {self.name(missing[0])}"
             )
 
 
-def _as_paths(paths) -> np.ndarray:
+class MaskSource(FileSource):
+    """Mask files, one a sample, read by `images.load_mask`: uint8, (height, width, 1).
+
+    Args:
+        paths, target_size, aspect, check_files: as for `FileSource`.
+    """
+
+    def __init__(self, paths, target_size: tuple[int, int], *, aspect: str, check_files: bool | None):
+        options = {"aspect": aspect, "check_files": check_files, "argument": "masks"}
+        super().__init__(paths, target_size, dtype="uint8", **options)
+
+    def read(self, position: int) -> np.ndarray:
+        """The mask at a position of the list, see `images.load_mask`."""
+        return load_mask(self.name(position), self.target_size, aspect=self.aspect)
+
+
+def _as_paths(paths, argument: str) -> np.ndarray:
     """The paths as a compact array of our own: what the caller does to theirs later changes nothing here."""
     unordered = isinstance(paths, (Set, Mapping))  # their order is not the labels'
     if unordered or isinstance(paths, (str, bytes, os.PathLike)) or not hasattr(paths, "__iter__"):
-        raise TypeError(f"image_paths must be a list of paths, got {type(paths).__name__}: {str(paths)[:80]}")
+        raise TypeError(f"{argument} must be a list of paths, got {type(paths).__name__}: {str(paths)[:80]}")
     if isinstance(paths, np.ndarray) and paths.dtype == StringDType():
         array = paths.copy()
     else:
-        array = np.array([_as_path(path, at) for at, path in enumerate(paths)], dtype=StringDType())
+        array = np.array([_as_path(path, at, argument) for at, path in enumerate(paths)], dtype=StringDType())
     if array.ndim != 1 or len(array) == 0:
-        raise ValueError(f"image_paths must be a list of at least one path, got shape {array.shape}")
+        raise ValueError(f"{argument} must be a list of at least one path, got shape {array.shape}")
     return array
 
 
-def _as_path(path, position: int) -> str:
+def _as_path(path, position: int, argument: str) -> str:
     name = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(name, str):
-        raise TypeError(f"image_paths must hold str or pathlib.Path; at position {position} is {path!r}")
+        raise TypeError(f"{argument} must hold str or pathlib.Path; at position {position} is {path!r}")
     try:
         name.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            f"image_paths: the name at position {position} is not valid Unicode: {name!r}"
+            f"{argument}: the name at position {position} is not valid Unicode: {name!r}"
         ) from None
     return name

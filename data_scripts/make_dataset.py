@@ -17,37 +17,30 @@ side     where the lesion lies in the picture as stored: -1 left half, +1 right 
          left: there lie the heart and the "L" marker.
 patient  whose anatomy is drawn; a patient has 2 to 6 pictures, all in one split
 split    train, validation or test, about 60/20/20
+x,y      the middle of the lesion, in parts of the picture's width and height, from the upper left corner
+radius   the lesion's radius, in parts of the width; x, y and radius are empty without a lesion
 """
 
 import argparse
-import contextlib
 import itertools
-import json
 import math
 import os
-import re
-import shutil
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
-from ._folders import write_labels
+from ._folders import Maker, default_folder, write_labels
 
-VERSION = 1  # raise it whenever the same arguments would give other pictures
-MARKER = "dataset.json"
-PROGRAM = "data_scripts.make_dataset"
-COLUMNS = ("file", "label", "side", "patient", "split")
+MAKER = Maker("data_scripts.make_dataset", version=2, pictures=r"p\d{4,}_[1-6]\.png")
+COLUMNS = ("file", "label", "side", "patient", "split", "x", "y", "radius")
 BOUNDS = {"images": (16, 1_000_000), "size": (32, 4096), "seed": (0, 2**63 - 1)}
 IMAGES, SIZE, SEED = 720, 256, 0
-_making: set[str] = set()  # temporary folders this very process is writing
 
 
 class Shot(NamedTuple):
@@ -332,69 +325,19 @@ def _arguments(images, size, seed) -> dict[str, int]:
     return wanted
 
 
-def _marker(folder: Path) -> dict | None:
-    """What dataset.json says, or None if there is none of this program's."""
-    try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return marker if isinstance(marker, dict) and marker.get("program") == PROGRAM else None
-
-
-def _existing(folder: Path, wanted: dict[str, int], force: bool) -> Path | None:
-    """The folder's labels.csv to reuse, None if it may be made; else raises FileExistsError."""
-    if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
-        return None
-    marker = _marker(folder)
-    if marker is None:
-        raise FileExistsError(
-            f"{folder} exists and was not made by this program (it has no {MARKER}); it is left as it is. "
-            "Name a folder that is new or empty."
-        )
-    pictures = list((folder / "images").glob("*.png"))
-    if force:
-        ours = re.compile(r"labels\.csv|dataset\.json|images(/p\d{4,}_[1-6]\.png)?")
-        for path in folder.rglob("*"):
-            if not ours.fullmatch(path.relative_to(folder).as_posix()):
-                raise FileExistsError(
-                    f"{folder} also holds {path}, which this program did not make; move it first"
-                )
-        return None
-    here = {"version": marker.get("version"), **marker.get("arguments", {})}
-    asked = {"version": VERSION, **wanted}
-    if here != asked:
-        raise FileExistsError(
-            f"{folder} was made with {here}, but {asked} is asked for. Name another folder, "
-            "or replace this one with --force (in Python force=True)."
-        )
-    if len(pictures) != wanted["images"] or not (folder / "labels.csv").is_file():
-        raise FileExistsError(
-            f"{folder} has lost files: {len(pictures)} of {wanted['images']} pictures are left. "
-            "Make it again with --force (in Python force=True)."
-        )
-    return folder / "labels.csv"
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs left beside the folder."""
-    name = re.compile(rf"\.{re.escape(folder.name)}\.making-(\d+)-\w+")
-    for path in folder.parent.glob(".*.making-*"):
-        # A new process may bear a dead one's number, ours above all: in a container the numbers start anew.
-        if (found := name.fullmatch(path.name)) and str(path) not in _making:
-            if int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1])):
-                shutil.rmtree(path, ignore_errors=True)
-
-
 def _write(folder: Path, wanted: dict[str, int], progress: bool | None) -> None:
     """Write the whole data set into a new folder."""
     images, size, seed = wanted["images"], wanted["size"], wanted["seed"]
     shots = _shots(images, seed)
     (folder / "images").mkdir(parents=True)
 
+    spots = {}
+
     def write_patient(own: list[Shot]) -> int:
         patient = _patient(seed, own[0].patient, size)
         for shot in own:
-            picture, _ = _draw(shot, size, seed, patient)
+            picture, spot = _draw(shot, size, seed, patient)
+            spots[shot.file] = [f"{pixels / size:.4f}" for pixels in spot] if spot else [""] * 3
             Image.fromarray(picture).save(
                 folder / shot.file, compress_level=1
             )  # grain hardly compresses anyway
@@ -410,10 +353,9 @@ def _write(folder: Path, wanted: dict[str, int], progress: bool | None) -> None:
                 bar.update(done)
     finally:
         pool.shutdown(cancel_futures=True)
-    rows = ((s.file, s.label, s.side, f"p{s.patient:04d}", s.split) for s in shots)
+    rows = ((s.file, s.label, s.side, f"p{s.patient:04d}", s.split, *spots[s.file]) for s in shots)
     write_labels(folder / "labels.csv", COLUMNS, rows)
-    marker = {"program": PROGRAM, "version": VERSION, "arguments": wanted}
-    (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8", newline="\n")
+    MAKER.mark(folder, wanted)
 
 
 def _course_data(named: str) -> Path:
@@ -433,7 +375,7 @@ def is_made(labels_csv: str | os.PathLike) -> bool:
     labels_csv: the path of a labels.csv. False if it does not exist or has no dataset.json of ours beside it.
     """
     path = Path(labels_csv)
-    return path.is_file() and _marker(path.parent) is not None
+    return path.is_file() and MAKER.marker(path.parent) is not None
 
 
 def ensure(
@@ -471,41 +413,14 @@ def ensure(
                 "force must not be set while COURSE_DATA names the data: nothing is ever made there"
             )
         return _course_data(named)
-    if folder is None:
-        project = Path(__file__).resolve().parent.parent
-        folder = (project if (project / "pyproject.toml").is_file() else Path.cwd()) / "data" / "xrays"
-    folder = Path(folder).expanduser().resolve()
-    _sweep(folder)
-    if labels := _existing(folder, wanted, force):
-        return labels
-
-    # Everything is written aside and renamed at the end: a folder of that name is always a finished one.
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.making-{os.getpid()}-", dir=folder.parent))
-    _making.add(str(aside))
-    try:
-        _write(aside / "new", wanted, progress)
-        _existing(folder, wanted, force)  # look again: much may have happened while we drew
-        if force and folder.exists():
-            folder.rename(aside / "old")
-        elif folder.is_dir():
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # only succeeds if empty; Windows renames nothing onto an empty folder
-        try:
-            (aside / "new").rename(folder)
-        except OSError:
-            if not _existing(folder, wanted, force=False):  # if another process was faster, use its pictures
-                raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        _making.discard(str(aside))
-    return folder / "labels.csv"
+    folder = Path(default_folder("xrays") if folder is None else folder).expanduser().resolve()
+    return MAKER.make(folder, wanted, force, lambda new: _write(new, wanted, progress))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run as a program; returns the exit status: 0, or 2 with a message on standard error."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m {PROGRAM}",
+        prog=f"python -m {MAKER.program}",
         description="Draw chest pictures that look like radiographs, with labels.csv, for the course. They "
         "are drawn by a program: no patient, no diagnosis. The same arguments give the same pictures.",
         epilog="A finished folder is reused. With no FOLDER, and the environment variable COURSE_DATA set, "

@@ -67,13 +67,18 @@ def test_a_picture_does_not_depend_on_how_many_there_are(made, tmp_path):
 
 def test_labels_csv(made):
     assert made.is_absolute() and made.name == "labels.csv" and md.is_made(made)
-    assert made.read_bytes().startswith(b"file,label,side,patient,split\n") and b"\r" not in made.read_bytes()
+    assert (
+        made.read_bytes().startswith(b"file,label,side,patient,split,x,y,radius\n")
+        and b"\r" not in made.read_bytes()
+    )
     rows = rows_of(made)
     assert len(rows) == SMALL["images"] == len(list((made.parent / "images").iterdir()))
     assert [r["file"] for r in rows] == sorted(r["file"] for r in rows)
     for row in rows:
         assert row["file"].startswith(f"images/{row['patient']}_")
         assert (row["label"], row["side"]) in {("0", "0"), ("1", "-1"), ("1", "1")}
+        assert (row["x"] != "") == (row["radius"] != "") == (row["label"] == "1")
+        assert row["label"] == "0" or (float(row["x"]) > 0.5) == (row["side"] == "1")
         with Image.open(made.parent / row["file"]) as picture:
             assert (picture.format, picture.mode, picture.size) == ("PNG", "L", (64, 64))
 

@@ -109,7 +109,7 @@ def test_what_the_caller_does_to_their_arrays_later_changes_no_batch(numbered):
 def test_an_image_of_a_subclass_is_checked_never_cast_never_broadcast(numbered):
     def answer(value):
         class Own(ImageSequence):
-            def _image(self, position, epoch):
+            def image_at(self, position, epoch):
                 if isinstance(value, Exception):
                     raise value
                 return value
@@ -124,7 +124,7 @@ def test_an_image_of_a_subclass_is_checked_never_cast_never_broadcast(numbered):
 
 def test_an_image_knows_its_position_in_the_full_list_and_its_epoch(numbered):
     class Own(ImageSequence):
-        def _image(self, position, epoch):
+        def image_at(self, position, epoch):
             return np.full((8, 8, 1), 1000 * epoch + position, np.float32)
 
     seq = Own(numbered, LABELS, 7, (8, 8), shuffle=True)
@@ -138,7 +138,7 @@ def test_a_sequence_may_read_another_ones_batch(numbered):
     other = sequence(numbered, batch_size=8)
 
     class Mixed(ImageSequence):
-        def _image(self, position, epoch):
+        def image_at(self, position, epoch):
             return other[position // 8][0][position % 8]
 
     done = []

@@ -1,0 +1,172 @@
+"""Flips, rotation and zoom: drawn anew for every image and epoch, applied in one interpolation.
+
+The parameters mean what they mean to Keras' `RandomFlip`, `RandomRotation` and `RandomZoom` (keras.io,
+image augmentation layers), and with the same parameters the pixels are the same within one grey level. Keras
+calls three layers one after the other; here their three matrices are multiplied and the image is read once.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .images import check_choice
+from .order import check_whole
+
+# An image is warped on a thread of its own already, and threads of OpenCV's own would not survive the fork
+# that Keras makes for worker processes.
+cv2.setNumThreads(1)
+
+FILL_MODES = ("reflect", "constant")
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What is done to one image: flips, then a rotation, then a zoom. The default does nothing.
+
+    Attributes:
+        horizontal_flip: whether left and right change places.
+        vertical_flip: whether top and bottom change places.
+        angle: rotation about the middle, in radians, counter-clockwise.
+        height_zoom, width_zoom: above 1 the picture shrinks, below 1 it grows (Keras' direction).
+    """
+
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+    angle: float = 0.0
+    height_zoom: float = 1.0
+    width_zoom: float = 1.0
+
+    def linear(self) -> tuple[float, float, float, float]:
+        """a, b, c, d: the pixel (x, y) of the new image, counted from its middle, is read in the old one at
+        (a x + b y, c x + d y)."""
+        # Three matrices multiplied, flips @ rotation @ zooms: from new to old we meet the last step first.
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        across = -1.0 if self.horizontal_flip else 1.0
+        down = -1.0 if self.vertical_flip else 1.0
+        return (
+            across * cos * self.width_zoom,
+            across * -sin * self.height_zoom,
+            down * sin * self.width_zoom,
+            down * cos * self.height_zoom,
+        )
+
+    def moved(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the old image lies in the new one; (0, 0) is the middle, y points down."""
+        a, b, c, d = self.linear()
+        area = a * d - b * c
+        return (d * x - b * y) / area, (a * y - c * x) / area
+
+    @property
+    def tilt(self) -> float:
+        """How far the upward direction has turned from upright, in degrees, 0 to 180."""
+        x, y = self.moved(0, -1)
+        return math.degrees(math.atan2(abs(x), -y))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly images may change. The defaults are `RandomFlip("horizontal_and_vertical")`,
+    `RandomRotation(0.2)` and `RandomZoom((-0.2, 0.2), (-0.2, 0.2))`.
+
+    Attributes:
+        strength: 0.0 to 2.0; scales rotation and zoom. 0.0 without flips changes nothing.
+        horizontal_flip, vertical_flip: whether half of the images are flipped that way. Each is drawn for
+            itself, where Keras' one layer for both draws once: it turns by 180 degrees or does nothing.
+        rotation: the most a picture turns either way, as a part of a full turn, 0.0 to 0.5.
+        zoom: the most its height and its width, each for itself, grow or shrink, 0.0 to 0.4.
+        fill_mode: what lies beyond the edge, "reflect" (the picture mirrored, Keras' default) or "constant".
+        fill_value: for "constant", 0 to 255.
+
+    Raises:
+        ValueError: an attribute is not as described; the message names it.
+    """
+
+    strength: float = 1.0
+    horizontal_flip: bool = True
+    vertical_flip: bool = True
+    rotation: float = 0.2
+    zoom: float = 0.2
+    fill_mode: str = "reflect"
+    fill_value: float = 0.0
+
+    def __post_init__(self):
+        for name, most in (("strength", 2.0), ("rotation", 0.5), ("zoom", 0.4), ("fill_value", 255.0)):
+            _check_between(name, getattr(self, name), most)
+        for name in ("horizontal_flip", "vertical_flip"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        check_choice("fill_mode", self.fill_mode, FILL_MODES)
+
+    def draw(self, seed: int, epoch: int, position: int) -> Transform:
+        """What happens to one image in one epoch.
+
+        Args:
+            seed, epoch: 0 or more.
+            position: the image's place in the full list, 0 or more.
+
+        Returns:
+            The same transform for the same three numbers, whoever asks, whenever and in which process.
+        """
+        key = [check_whole(n, v, 0) for n, v in (("seed", seed), ("epoch", epoch), ("position", position))]
+        # The 1 keeps these numbers apart from those that shuffle (order.py). Always five of them, so that
+        # a flip that is switched off, or another strength, leaves the other draws as they were.
+        left_right, up_down, turn, height, width = np.random.default_rng((*key, 1)).random(5)
+        return Transform(
+            horizontal_flip=bool(self.horizontal_flip and left_right < 0.5),
+            vertical_flip=bool(self.vertical_flip and up_down < 0.5),
+            angle=2 * math.pi * self.strength * self.rotation * (2 * turn - 1),
+            height_zoom=1 + self.strength * self.zoom * (2 * height - 1),
+            width_zoom=1 + self.strength * self.zoom * (2 * width - 1),
+        )
+
+    def apply(self, image: np.ndarray, transform: Transform) -> np.ndarray:
+        """The image, transformed; what comes from beyond its edge is filled as this augmentation says."""
+        return warp(image, transform, fill_mode=self.fill_mode, fill_value=self.fill_value)
+
+
+def warp(
+    image: np.ndarray,
+    transform: Transform,
+    *,
+    fill_mode: str = "reflect",
+    fill_value: float = 0.0,
+    nearest: bool = False,
+) -> np.ndarray:
+    """Applies a transform in one interpolation.
+
+    Args:
+        image: (height, width, channels), uint8 or float32.
+        transform: what to do.
+        fill_mode, fill_value: as in `Augmentation`.
+        nearest: take the nearest pixel instead of mixing four; for masks, whose values are names of classes.
+
+    Returns:
+        A new array of the same shape and dtype. uint8 values are rounded.
+    """
+    height, width = image.shape[:2]
+    a, b, c, d = transform.linear()
+    x, y = (width - 1) / 2, (height - 1) / 2  # the middle
+    left = top = 0
+    if fill_mode == "reflect":
+        # OpenCV can reflect while it warps, but takes three times as long for that as for these two steps.
+        left = max(0, math.ceil(abs(a) * x + abs(b) * y - x) + 1)
+        top = max(0, math.ceil(abs(c) * x + abs(d) * y - y) + 1)
+        image = cv2.copyMakeBorder(image, top, top, left, left, cv2.BORDER_REFLECT)
+    matrix = np.array([[a, b, x + left - a * x - b * y], [c, d, y + top - c * x - d * y]])
+    warped = cv2.warpAffine(
+        image,
+        matrix,
+        (width, height),
+        flags=(cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(fill_value,) * 4,
+    )
+    return warped.reshape(height, width, -1)  # OpenCV drops an axis of one channel
+
+
+def _check_between(name: str, value, most: float) -> None:
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= most:
+        raise ValueError(f"{name} must be a number from 0 to {most:g}, got {value!r}")
