@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, Rectangle
 
 from .limited import Outcome
 from .memory import PeakMeter, megabytes
@@ -207,4 +208,102 @@ def stacked(parts: Mapping[str, float], limits: Mapping[str, float], *, alt: str
                      label=f"{name}: {megabytes(limit)}{off}")  # fmt: skip
     axes.set(xlim=(0, right / 1e6), ylim=(-0.4, 0.4), yticks=[], xlabel="MB")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return Picture(figure, alt)
+
+
+def turned(
+    images: Sequence[np.ndarray],
+    tilts: Sequence[float],
+    *,
+    upright: float,
+    guess: float | None = None,
+    caption: str = "",
+) -> Picture:
+    """Pictures in a row from the least to the most tilted; those that stand upright are framed.
+
+    Args:
+        images: arrays (height, width, 1), values 0 to 255.
+        tilts: one a picture, degrees from upright, 0 to 180.
+        upright: the most degrees that still count as upright.
+        guess: the learner's guess how many stand upright, a dashed line after so many; None for none.
+        caption: one line below them.
+    """
+    guess = _guess(guess, 1)
+    order, n = np.argsort(tilts, kind="stable"), len(images)
+    figure = Figure(figsize=(1.25 * n, 2.0), layout="constrained")
+    for axes, which in zip(figure.subplots(1, n), order, strict=True):
+        axes.imshow(np.squeeze(images[which]), cmap="gray", vmin=0, vmax=255)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(f"{tilts[which]:.0f}°", fontsize=10)
+        stands = tilts[which] <= upright
+        axes.spines[:].set(color=GREEN if stands else "white", linewidth=4)
+    count = sum(tilt <= upright for tilt in tilts)
+    said = f"{count} of {n} stand within {upright:g}° of upright"
+    if guess is not None:
+        said += f"; your guess: {guess:g}"
+        across = min(max(guess / n, 0.002), 0.998)
+        figure.add_artist(Line2D([across, across], [0.1, 1], color="black", linestyle="--", linewidth=2))
+    figure.supxlabel(f"{said}. {caption}", fontsize=9)
+    degrees = ", ".join(f"{tilts[which]:.0f}" for which in order)
+    return Picture(figure, f"{n} pictures, tilted by {degrees} degrees. {said}.")
+
+
+def marked(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str],
+    heads: Sequence[tuple[float, float]],
+    points: Sequence[tuple[float, float, float] | None],
+    *,
+    alt: str,
+) -> Picture:
+    """Grey pictures in a row, each with an arrow towards the head and a ring around a lesion.
+
+    Args:
+        images: arrays (height, width, 1), values 0 to 255.
+        titles: one a picture.
+        heads: the direction of the head, (x, y) of about length 1, y downwards.
+        points: x, y and radius of a ring in pixels, or None for none.
+        alt: what they show, in words.
+    """
+    figure = Figure(figsize=(2.1 * len(images), 2.5), layout="constrained")
+    for axes, image, title, (x, y), point in zip(
+        np.atleast_1d(figure.subplots(1, len(images))), images, titles, heads, points, strict=True
+    ):
+        height, width = image.shape[:2]
+        axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
+        middle = np.array([width / 2, height / 2])
+        axes.annotate("", middle + 0.42 * height * np.array([x, y]), middle,
+                      arrowprops={"arrowstyle": "-|>", "color": ORANGE, "linewidth": 3})  # fmt: skip
+        if point is not None:
+            axes.add_patch(Circle(point[:2], 1.3 * point[2], fill=False, edgecolor="#56b4e9", linewidth=2.5))
+        axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+        axes.set_title(title, fontsize=10)
+        axes.set_axis_off()
+    return Picture(figure, alt)
+
+
+def histograms(
+    image: np.ndarray, values: Mapping[str, np.ndarray], *, labels: tuple[str, str], alt: str
+) -> Picture:
+    """A picture, and beside it how often each number occurs in several versions of it, overlaid.
+
+    Args:
+        image: (height, width, 1), values 0 to 255.
+        values: name -> the numbers of one version.
+        labels: the title of the picture, and the name of the numbers' axis.
+        alt: what it shows, in words.
+    """
+    figure = Figure(figsize=(7.5, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 2.2))
+    left.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
+    left.set_title(labels[0], fontsize=10)
+    left.set_axis_off()
+    low = min(float(v.min()) for v in values.values())
+    high = max(float(v.max()) for v in values.values())
+    bins = np.linspace(low, max(high, low + 1e-6), 65)
+    for (name, v), colour, style in zip(values.items(), (BLUE, RED), ("-", "--"), strict=False):
+        right.hist(v.ravel(), bins, histtype="step", color=colour, linestyle=style, linewidth=2, label=name)
+    right.set(xlabel=labels[1], ylabel="pixels")
+    right.spines[["top", "right"]].set_visible(False)
+    right.legend(frameon=False, fontsize=9)
     return Picture(figure, alt)

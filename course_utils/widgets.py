@@ -4,8 +4,11 @@ import html
 import os
 
 import ipywidgets as widgets
+import numpy as np
 
 from . import plots
+from .dataset import Dataset
+from .images import load_image
 from .memory import MemoryLimit, megabytes, memory_limit, memory_now
 from .order import cut
 
@@ -33,12 +36,7 @@ class Panel:
     """
 
     def __init__(self, rows: list[list[widgets.Widget]]):
-        self.controls = {
-            c.description: c
-            for row in rows
-            for c in row
-            if c.description and not isinstance(c, widgets.IntSlider)
-        }
+        self.controls = {c.description: c for row in rows for c in row if c.description}
         self.sentence, self.picture, self.problem = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.box = widgets.VBox([*map(widgets.HBox, rows), self.sentence, self.picture, self.problem])
         self.calls, self.shown = 0, None
@@ -80,6 +78,20 @@ def _dropdown(description: str, options: list, value) -> widgets.Dropdown:
     )
 
 
+def _number(description: str, least, most, value, step=1):
+    """A number box and a slider that move together, and their links."""
+    # A slider has no accessible name (ipywidgets 7 and 8), so a named number box goes with it.
+    box, slider = (
+        (widgets.BoundedIntText, widgets.IntSlider)
+        if isinstance(step, int)
+        else (widgets.BoundedFloatText, widgets.FloatSlider)
+    )
+    limits = {"min": least, "max": most, "step": step, "value": value}
+    box = box(description=description, style={"description_width": "initial"}, **limits)
+    slider = slider(readout=False, continuous_update=False, **limits)
+    return box, slider, [widgets.link((slider, a), (box, a)) for a in ("value", "max")]
+
+
 class CutTheDeck(Panel):
     """*Cut the deck*: n samples in batches; who is in which batch, and who is in none."""
 
@@ -87,12 +99,7 @@ class CutTheDeck(Panel):
         self.images = _dropdown("Images", [5, 96, 100], 100)
         self.batch_size = _dropdown("Batch size", [1, 7, 32, 96, 100, 128], 32)
         self.rule = _dropdown("Number of batches", ["ceil", "floor", "floor + 1"], "ceil")
-        self.index = widgets.BoundedIntText(
-            description="Batch index", min=0, max=3, value=0, style={"description_width": "initial"}
-        )
-        # A slider has no accessible name (ipywidgets 7 and 8), so a named number box goes with it.
-        self.slider = widgets.IntSlider(min=0, max=3, readout=False, continuous_update=False)
-        self._links = [widgets.link((self.slider, a), (self.index, a)) for a in ("value", "max")]
+        self.index, self.slider, self._links = _number("Batch index", 0, 3, 0)
         super().__init__([[self.images, self.batch_size, self.rule], [self.index, self.slider]])
 
     def draw(self) -> tuple[str, plots.Picture]:
@@ -187,3 +194,130 @@ class MultiplyTheShape(Panel):
         )
         limit = self.limit.bytes if self.limit.bytes < 10 * memory else None  # else it would dwarf the bars
         return sentence, plots.bars({"on disk": self.on_disk, "in memory": memory}, limit=limit)
+
+
+class IsItStillTrue(Panel):
+    """*Is it still true?*: the same four pictures at any strength, and what became of their labels.
+
+    Counted over up to 64 pictures of one epoch: how many stand upright, and in how many the lesion lies on
+    the side that it is labelled with. Where no lesion is known, a point far out to one side stands for it.
+
+    Args:
+        data: at least four pictures. Those with a lesion are taken where they are enough.
+        side: height and width of the pictures shown.
+    """
+
+    UPRIGHT = 10  # degrees
+
+    def __init__(self, data: Dataset, side: int = 160):
+        known = np.flatnonzero(np.isfinite(data.lesions).all(axis=1))
+        self.known = len(known) >= 4
+        chosen = (known if self.known else np.arange(len(data)))[:64]
+        self.paths, self.labels, self.pixels = data.paths[chosen], data.labels[chosen], side
+        # In parts of the picture from its middle.
+        self.points = data.lesions[chosen] - [0.5, 0.5, 0] if self.known else [(0.25, 0.0, 0.0)] * len(chosen)
+        self.shown_positions = np.linspace(0, len(chosen) - 1, 4).astype(int)
+        self.strength, self.slider, self._links = _number("Augmentation strength", 0.0, 1.0, 1.0, 0.05)
+        self.mirror = widgets.Checkbox(description="Mirror left and right", value=True, indent=False)
+        self.upside_down = widgets.Checkbox(description="Turn upside down", value=True, indent=False)
+        self.epoch = widgets.BoundedIntText(description="Epoch", min=0, max=99, value=0)
+        self.batch_size = _dropdown("Batch size", [1, 4, 16, 32], 4)
+        super().__init__(
+            [[self.strength, self.slider], [self.mirror, self.upside_down], [self.epoch, self.batch_size]]
+        )
+
+    def draw(self) -> tuple[str, plots.Picture]:
+        from .sequences import AugmentingImageSequence  # here: the other panels need no Keras
+
+        epoch, size, n = self.epoch.value, self.batch_size.value, self.pixels
+        sequence = AugmentingImageSequence(
+            self.paths,
+            self.labels,
+            size,
+            (n, n),
+            strength=self.strength.value,
+            horizontal_flip=self.mirror.value,
+            vertical_flip=self.upside_down.value,
+        )
+        sequence.epoch = epoch
+        transforms = [sequence.augmentation.draw(0, epoch, at) for at in range(len(self.paths))]
+        points = [t.moved(x, y) for t, (x, y, _) in zip(transforms, self.points, strict=True)]
+        upright = sum(t.tilt <= self.UPRIGHT for t in transforms)
+        true = sum(x * old[0] > 0 for (x, _), old in zip(points, self.points, strict=True))
+        images, titles, heads, rings = [], [], [], []
+        for at in self.shown_positions:
+            index, place = divmod(int(at), size)
+            images.append(sequence[index][0][place])
+            titles.append(f"image {at}\nbatch {index}, place {place}")
+            heads.append(transforms[at].moved(0, -1))
+            grown = self.points[at][2] * n / (transforms[at].height_zoom * transforms[at].width_zoom) ** 0.5
+            (x, y) = points[at]
+            rings.append(((x + 0.5) * n - 0.5, (y + 0.5) * n - 0.5, grown) if self.known else None)
+        what = "the lesion lies where its side label says" if self.known else "left is still left"
+        flips = [
+            f"{flip} or not" if box.value else f"never {flip}"
+            for flip, box in (("mirrored", self.mirror), ("upside down", self.upside_down))
+        ]
+        sentence = (
+            f"Strength {self.strength.value:g}, {', '.join(flips)}, epoch {epoch}, batches of {size}: "
+            f"within {self.UPRIGHT}° of upright {upright} of {len(transforms)}; "
+            f"{what} in {true} of {len(transforms)}."
+        )
+        return sentence, plots.marked(images, titles, heads, rings, alt=f"Is it still true? {sentence}")
+
+
+class SamePictureSameNumbers(Panel):
+    """*Same picture, same numbers?*: one picture, met in two batches, normalised in three ways.
+
+    Args:
+        data: pictures. Of the first 64 the darkest is met twice, among other dark ones and among bright ones.
+        side: height and width of the pictures.
+    """
+
+    NORMALISERS = {
+        "x / 255": lambda batch: batch / np.float32(255),
+        "x / batch max": lambda batch: batch / np.float32(batch.max()),
+        "(x - 128) / 128, on uint8": lambda batch: (batch - np.uint8(128)) / np.float32(128),
+    }
+
+    def __init__(self, data: Dataset, side: int = 128):
+        first = data.paths[:64]
+        brightest = [load_image(path, (side, side)).max() for path in first]
+        self.paths, self.pixels = first[np.argsort(brightest, kind="stable")], side
+        self.normaliser = _dropdown("Normaliser", list(self.NORMALISERS), "x / 255")
+        self.batch_size = _dropdown("Batch size", [1, 4, 32], 4)
+        self.strength, self.slider, self._links = _number("Augmentation strength", 0.0, 1.0, 0.0, 0.05)
+        self.fill = _dropdown("Beyond the edge", [("reflect", "reflect"), ("black", "constant")], "reflect")
+        super().__init__([[self.normaliser, self.batch_size], [self.strength, self.slider, self.fill]])
+
+    def draw(self) -> tuple[str, plots.Picture]:
+        from .sequences import AugmentingImageSequence  # here: the other panels need no Keras
+
+        size, n = min(self.batch_size.value, len(self.paths)), self.pixels
+        batches = []
+        for neighbours in (self.paths[1:size], self.paths[::-1][: size - 1]):
+            paths = np.concatenate([self.paths[:1], neighbours])
+            sequence = AugmentingImageSequence(
+                paths, np.zeros(size), size, (n, n), strength=self.strength.value, horizontal_flip=False,
+                vertical_flip=False, fill_mode=self.fill.value, dtype="uint8",
+            )  # fmt: skip
+            batches.append(sequence[0][0])
+        normalise = self.NORMALISERS[self.normaliser.value]
+        here, there = (normalise(batch)[0] for batch in batches)
+        same = np.array_equal(here, there)
+        black = np.mean(batches[0][0] == 0)
+        lowest, highest = min(here.min(), there.min()), max(here.max(), there.max())
+        sentence = (
+            f"{self.normaliser.value}, batches of {size}, strength {self.strength.value:g}, "
+            f"{self.fill.label} beyond the edge: the picture's mean is {here.mean():.3f} among dark pictures "
+            f"and {there.mean():.3f} among bright ones, its numbers run from {lowest:.2f} to {highest:.2f}; "
+            f"{black:.0%} of its pixels are black. "
+            + ("Same picture, same numbers." if same else "Same picture, other numbers.")
+        )
+        picture = plots.histograms(
+            batches[0][0],
+            {"met among dark pictures": here, "met among bright ones": there},
+            labels=("the same picture", self.normaliser.value),
+            alt=f"Same picture, same numbers? {sentence}",
+        )
+        return sentence, picture
