@@ -42,7 +42,7 @@ class Standardise:
             if value.ndim > 1 or not np.isfinite(value).all() or (name == "deviation" and (value <= 0).any()):
                 what = "above 0" if name == "deviation" else "finite"
                 raise ValueError(
-                    f"{name} must be a number {what}, or one a channel; got {getattr(self, name)!r}"
+                    f"{name} must be {what}, a number or one a channel; got {getattr(self, name)!r}"
                 )
             object.__setattr__(self, name, value)
 
