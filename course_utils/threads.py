@@ -1,5 +1,6 @@
 """The threads that decode images: one small pool a process, made on first use."""
 
+import gc
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -28,6 +29,10 @@ def _decoders() -> ThreadPoolExecutor:
     """
     process = os.getpid()
     if process not in _pools:
+        if _pools:
+            # A forked worker. An interrupted fit leaves garbage that holds TensorFlow's iterators; to collect
+            # it here waits for TensorFlow's threads, which did not survive the fork (a measured hang).
+            gc.freeze()
         affinity = getattr(os, "sched_getaffinity", None)
         cores = len(affinity(0)) if affinity else os.cpu_count() or 1
         _pools.setdefault(process, ThreadPoolExecutor(min(cores, 8), thread_name_prefix=_DECODER))
