@@ -30,6 +30,9 @@ class Transform:
         vertical_flip: whether top and bottom change places.
         angle: rotation about the middle, in radians, counter-clockwise.
         height_zoom, width_zoom: above 1 the picture shrinks, below 1 it grows (Keras' direction).
+
+    Raises:
+        ValueError: the angle is not finite, or a zoom is not a finite number above 0.
     """
 
     horizontal_flip: bool = False
@@ -37,6 +40,11 @@ class Transform:
     angle: float = 0.0
     height_zoom: float = 1.0
     width_zoom: float = 1.0
+
+    def __post_init__(self):
+        zooms = (self.height_zoom, self.width_zoom)
+        if not (math.isfinite(self.angle) and 0 < min(zooms) and max(zooms) < math.inf):
+            raise ValueError(f"expected a finite angle and finite zooms above 0, got {self}")
 
     def linear(self) -> tuple[float, float, float, float]:
         """a, b, c, d: the pixel (x, y) of the new image, counted from its middle, is read in the old one at
@@ -144,29 +152,43 @@ def warp(
 
     Returns:
         A new array of the same shape and dtype. uint8 values are rounded.
+
+    Raises:
+        ValueError: the image or `fill_mode` is not as described.
     """
+    check_choice("fill_mode", fill_mode, FILL_MODES)
+    if image.ndim != 3 or image.size == 0 or image.dtype not in (np.uint8, np.float32):
+        raise ValueError(
+            "image must be (height, width, channels), uint8 or float32 and not empty; got "
+            f"{image.shape}, {image.dtype}"
+        )
     height, width = image.shape[:2]
     a, b, c, d = transform.linear()
     x, y = (width - 1) / 2, (height - 1) / 2  # the middle
-    left = top = 0
+    left, top, border = 0, 0, cv2.BORDER_CONSTANT
     if fill_mode == "reflect":
         # OpenCV can reflect while it warps, but takes three times as long for that as for these two steps.
         left = max(0, math.ceil(abs(a) * x + abs(b) * y - x) + 1)
         top = max(0, math.ceil(abs(c) * x + abs(d) * y - y) + 1)
-        image = cv2.copyMakeBorder(image, top, top, left, left, cv2.BORDER_REFLECT)
+        if (width + 2 * left) * (height + 2 * top) <= 16 * width * height + 10_000:
+            image = cv2.copyMakeBorder(image, top, top, left, left, cv2.BORDER_REFLECT)
+        else:  # a turned strip of 1 x 40,000 pixels would be 40,000 x 40,000
+            left, top, border = 0, 0, cv2.BORDER_REFLECT
     matrix = np.array([[a, b, x + left - a * x - b * y], [c, d, y + top - c * x - d * y]])
     warped = cv2.warpAffine(
         image,
         matrix,
         (width, height),
         flags=(cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
+        borderMode=border,
         borderValue=(fill_value,) * 4,
     )
     return warped.reshape(height, width, -1)  # OpenCV drops an axis of one channel
 
 
 def _check_between(name: str, value, most: float) -> None:
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
+        value, (bool, np.timedelta64)
+    )
     if not number or not 0 <= value <= most:
         raise ValueError(f"{name} must be a number from 0 to {most:g}, got {value!r}")

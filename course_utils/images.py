@@ -72,14 +72,14 @@ def load_mask(
 
     Args:
         path: 8-bit grey (the values as they are), with a palette (its numbers, not its colours), or of one
-            bit (0 and 1).
+            bit (0 and 1). Of grey PNGs with 2 or 4 bits Pillow spreads the values over 0 to 255.
         target_size, aspect: as for `load_image`; the nearest pixel is taken, and "pad" fills with 0.
 
     Returns:
         uint8 array (height, width, 1).
 
     Raises:
-        ImageError, TypeError, ValueError: as for `load_image`; colours and more than 8 bits are refused.
+        ImageError, TypeError, ValueError: as for `load_image`. Colours, more than 8 bits, JPEG: refused.
     """
     check_choice("aspect", aspect, ASPECTS)
     target_size = None if target_size is None else check_size(target_size)
@@ -87,6 +87,8 @@ def load_mask(
     def to_array(image: Image.Image) -> np.ndarray:
         if image.mode not in ("1", "L", "P"):
             raise ImageError(f"a mask has one 8-bit number a pixel, this file has mode {image.mode}")
+        if image.format == "JPEG":
+            raise ImageError("JPEG alters values; save masks as PNG")
         values = Image.fromarray(np.array(ImageOps.exif_transpose(image), np.uint8))
         if target_size is not None:
             values = _resize(values, (target_size[1], target_size[0]), aspect, Image.Resampling.NEAREST)
@@ -179,6 +181,8 @@ def check_dtype(dtype) -> str:
 def check_size(target_size) -> tuple[int, int]:
     """(height, width) as ints; ValueError unless they are two whole numbers of at least 1."""
     try:
+        if isinstance(target_size, (set, dict)):  # whose order is nobody's
+            raise TypeError
         height, width = (check_whole("side", side, 1) for side in tuple(target_size))
     except (TypeError, ValueError):
         raise ValueError(

@@ -18,7 +18,7 @@ def to_unit_range(images: np.ndarray) -> np.ndarray:
     return np.divide(images, np.float32(255), dtype=np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays do not compare to one truth
 class Standardise:
     """0 to 255 -> mean 0, deviation 1 over the data that the two figures come from.
 
@@ -35,10 +35,11 @@ class Standardise:
 
     def __post_init__(self):
         for name in ("mean", "deviation"):
-            try:
-                value = np.asarray(getattr(self, name), np.float32)
-            except (TypeError, ValueError):
-                value = np.float32("nan")
+            value = np.asarray(getattr(self, name))
+            value = (
+                value.astype(np.float32) if value.dtype.kind in "iuf" and value.size else np.float32("nan")
+            )
+            # As float32: a deviation so small that it becomes 0 there divides by 0.
             if value.ndim > 1 or not np.isfinite(value).all() or (name == "deviation" and (value <= 0).any()):
                 what = "above 0" if name == "deviation" else "finite"
                 raise ValueError(
@@ -48,7 +49,7 @@ class Standardise:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """A new float32 array of the images' shape (…, channels)."""
-        return (images - self.mean) / self.deviation
+        return ((images - self.mean) / self.deviation).astype(np.float32, copy=False)
 
 
 def mean_and_deviation(batches: Iterable) -> tuple[np.ndarray, np.ndarray]:
@@ -66,11 +67,20 @@ def mean_and_deviation(batches: Iterable) -> tuple[np.ndarray, np.ndarray]:
         `keras.layers.Normalization` wants is the deviation squared.
 
     Raises:
-        ValueError: there is no batch, or a value is not finite; the message names the batch.
+        ValueError: there is no batch, one has not this shape or the channels of the others, a value is not
+            finite, or the Sequence augments. The message names the batch.
     """
+    if getattr(batches, "augment", False):
+        raise ValueError("expected a Sequence that does not augment: make one with augment=False")
     count, mean, squares = 0, 0.0, 0.0
     for number, batch in enumerate(batches):
-        images = np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch)
+        images = np.asarray(batch[0] if isinstance(batch, tuple) else batch)
+        channels = images.shape[-1:] if not count else np.shape(mean)
+        if images.ndim != 4 or not images.size or images.shape[-1:] != channels:
+            raise ValueError(
+                f"batch {number}: expected images (batch, height, width, channels), not empty, with the "
+                f"channels of the batches before; got shape {images.shape}"
+            )
         values = images.reshape(-1, images.shape[-1])
         here = values.mean(axis=0, dtype=np.float64)
         if not np.isfinite(here).all():

@@ -82,7 +82,8 @@ def bars(sizes: Mapping[str, float], *, limit=None, guess: float | None = None, 
     drawn = axes.barh(list(sizes), [size / 1e6 for size in sizes.values()], color=colours, height=0.6)
     for bar, over in zip(drawn, past, strict=False):
         bar.set(hatch="//" if over else "", edgecolor="white")
-    axes.bar_label(drawn, [megabytes(size) for size in sizes.values()], padding=4)
+    clear = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # where the guess's line would cross it
+    axes.bar_label(drawn, [megabytes(size) for size in sizes.values()], padding=4, bbox=clear, zorder=3)
     said = [f"{name}: {megabytes(size)}" for name, size in sizes.items()]
     if guess is not None:
         axes.axvline(guess / 1e6, color="black", linestyle="--")
@@ -229,6 +230,8 @@ def turned(
         caption: one line below them.
     """
     guess = _guess(guess, 1)
+    if guess is not None and not 0 <= guess <= len(images):
+        raise ValueError(f"my_guess must be 0 to {len(images)}, the number of pictures; got {guess:g}")
     order, n = np.argsort(tilts, kind="stable"), len(images)
     figure = Figure(figsize=(1.25 * n, 2.0), layout="constrained")
     for axes, which in zip(figure.subplots(1, n), order, strict=True):
@@ -241,7 +244,7 @@ def turned(
     said = f"{count} of {n} stand within {upright:g}° of upright"
     if guess is not None:
         said += f"; your guess: {guess:g}"
-        across = min(max(guess / n, 0.002), 0.998)
+        across = min(max(guess / n, 0.005), 0.995)
         figure.add_artist(Line2D([across, across], [0.1, 1], color="black", linestyle="--", linewidth=2))
     figure.supxlabel(f"{said}. {caption}", fontsize=9)
     degrees = ", ".join(f"{tilts[which]:.0f}" for which in order)

@@ -3,7 +3,7 @@
 import math
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -39,7 +39,11 @@ class ImageSequence(keras.utils.PyDataset):
         check_files: see `sources.FileSource`.
         masks: for segmentation, a list of paths of mask files, one an image: they are served in the place of
             labels, uint8 (batch, height, width, 1), see `images.load_mask`. They go through whatever
-            changes the place of a pixel, and through nothing that changes its value.
+            changes the place of a pixel, and through nothing that changes its value. `class_weight` is for
+            labels: Keras refuses it with masks.
+        mask_values: the grey values that the mask files hold, in the order of their classes: (0, 255) makes
+            classes 0 and 1 of the usual black and white masks. Other values are then an error. None serves
+            the values as they are.
         workers, use_multiprocessing, max_queue_size: Keras' own (keras.io, PyDataset). The images of one
             batch are decoded on all cores whatever they say.
 
@@ -62,6 +66,7 @@ class ImageSequence(keras.utils.PyDataset):
         aspect: str = "stretch",
         check_files: bool | None = None,
         masks=None,
+        mask_values: Sequence[int] | None = None,
         workers: int = 1,
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
@@ -90,7 +95,9 @@ class ImageSequence(keras.utils.PyDataset):
         self.labels = None if labels is None else _as_labels(labels, len(self.source))
         self.masks = None
         if masks is not None:
-            self.masks = MaskSource(masks, target_size, aspect=aspect, check_files=check_files)
+            self.masks = MaskSource(
+                masks, target_size, aspect=aspect, values=mask_values, check_files=check_files
+            )
             if len(self.masks) != len(self.source):
                 raise ValueError(
                     f"masks must have one entry a path: {len(self.masks)} for {len(self.source)}"
@@ -276,6 +283,8 @@ class PreprocessingImageSequence(AugmentingImageSequence):
                 f"normalise must return a float32 array of shape {self.source.shape}, got "
                 f"{type(got).__name__} of shape {shape} and dtype {dtype}"
             )
+        if not np.isfinite(got).all():
+            raise ValueError("normalise must return finite values: greys from 0 to 255 gave NaN or infinity")
 
     def image_at(self, position: int, epoch: int) -> np.ndarray:
         """The image, transformed, then normalised."""
@@ -299,6 +308,8 @@ def _checked(method: Callable, source: FileSource, position: int, epoch: int) ->
             f"{name}: expected an array of shape {source.shape} and dtype {source.dtype}, "
             f"got {type(array).__name__} of shape {shape} and dtype {dtype}"
         )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():  # one NaN, and every weight is NaN
+        raise ImageError(f"{name}: expected finite values, got NaN or infinity")
     return array
 
 

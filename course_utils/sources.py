@@ -6,7 +6,16 @@ from collections.abc import Mapping, Set
 import numpy as np
 from numpy.dtypes import StringDType
 
-from .images import ASPECTS, COLOR_MODES, check_choice, check_dtype, check_size, load_image, load_mask
+from .images import (
+    ASPECTS,
+    COLOR_MODES,
+    ImageError,
+    check_choice,
+    check_dtype,
+    check_size,
+    load_image,
+    load_mask,
+)
 
 # A file that is missing should stop us before training, but a look at a million files takes minutes on a
 # network drive: up to the first number all are looked at, above it the second number, spread evenly.
@@ -92,15 +101,42 @@ class MaskSource(FileSource):
 
     Args:
         paths, target_size, aspect, check_files: as for `FileSource`.
+        values: the values that the files hold, in the order of their classes; None keeps them.
+
+    Raises:
+        ValueError: `values` is not a list of different whole numbers from 0 to 255.
     """
 
-    def __init__(self, paths, target_size: tuple[int, int], *, aspect: str, check_files: bool | None):
+    def __init__(self, paths, target_size: tuple[int, int], *, aspect: str, values, check_files: bool | None):
         options = {"aspect": aspect, "check_files": check_files, "argument": "masks"}
         super().__init__(paths, target_size, dtype="uint8", **options)
+        self.classes = None
+        if values is not None:
+            given = np.asarray(values)
+            if (
+                given.dtype.kind not in "iu"
+                or given.ndim != 1
+                or not set(given.tolist()) <= set(range(256))
+                or (len(set(given.tolist())) < len(given))
+            ):
+                raise ValueError(f"mask_values must be different whole numbers from 0 to 255, got {values!r}")
+            self.classes = np.full(256, -1)
+            self.classes[given] = range(len(given))
 
     def read(self, position: int) -> np.ndarray:
-        """The mask at a position of the list, see `images.load_mask`."""
-        return load_mask(self.name(position), self.target_size, aspect=self.aspect)
+        """The mask at a position of the list, as classes.
+
+        Raises:
+            images.ImageError: the file cannot be used, or holds other values than it should.
+        """
+        mask = load_mask(self.name(position), self.target_size, aspect=self.aspect)
+        if self.classes is None:
+            return mask
+        classes = self.classes[mask]
+        if (classes < 0).any():
+            other = int(mask[classes < 0][0])
+            raise ImageError(f"{self.name(position)}: holds the value {other}, which is not in mask_values")
+        return classes.astype(np.uint8)
 
 
 def _as_paths(paths, argument: str) -> np.ndarray:

@@ -304,15 +304,18 @@ class SamePictureSameNumbers(Panel):
             batches.append(sequence[0][0])
         normalise = self.NORMALISERS[self.normaliser.value]
         here, there = (normalise(batch)[0] for batch in batches)
-        same = np.array_equal(here, there)
+        verdict = (
+            "Same picture, same numbers." if np.array_equal(here, there) else "Same picture, other numbers."
+        )
+        if size == 1:
+            verdict = "Alone in its batch, it has no neighbours."
         black = np.mean(batches[0][0] == 0)
         lowest, highest = min(here.min(), there.min()), max(here.max(), there.max())
         sentence = (
             f"{self.normaliser.value}, batches of {size}, strength {self.strength.value:g}, "
             f"{self.fill.label} beyond the edge: the picture's mean is {here.mean():.3f} among dark pictures "
             f"and {there.mean():.3f} among bright ones, its numbers run from {lowest:.2f} to {highest:.2f}; "
-            f"{black:.0%} of its pixels are black. "
-            + ("Same picture, same numbers." if same else "Same picture, other numbers.")
+            f"{black:.0%} of its pixels are black. {verdict}"
         )
         picture = plots.histograms(
             batches[0][0],

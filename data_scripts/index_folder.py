@@ -293,12 +293,18 @@ def index(
         The `Index`, whose `report()` tells it in words.
 
     Raises:
+        TypeError: `patient` or `force` is of another kind.
         NotADirectoryError: there is no such folder.
         FileExistsError: there is a labels.csv, and `force` is not set; or `to` is not empty.
         PermissionError: the folder where the result goes cannot be written to.
         ValueError: an argument is not as described, a class has no good picture, a good picture's name has
             no patient, or a label has fewer than three patients, one for each split. The message says which.
     """
+    for name, value, kinds in (("patient", patient, (str, type(None))), ("force", force, bool)):
+        if not isinstance(value, kinds):
+            raise TypeError(
+                f"{name} must be {'True or False' if kinds is bool else 'a string'}, got {value!r}"
+            )
     folder = Path(folder).expanduser().resolve()
     to = None if to is None else Path(to).expanduser().resolve()
     seed = check_whole("seed", seed, 0)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from course_utils import PeakMeter
 from course_utils.augmentation import Augmentation, Transform, warp
 
 HEIGHT, WIDTH = 96, 80
@@ -203,6 +204,8 @@ def test_where_a_point_goes_and_which_way_is_up(image):
         ({"strength": "1"}, "strength"),
         ({"strength": True}, "strength"),
         ({"strength": 3}, "strength"),
+        ({"strength": np.complex128(0.5)}, "strength"),
+        ({"strength": np.timedelta64(0, "s")}, "strength"),
         ({"rotation": 0.6}, "rotation must be a number from 0 to 0.5"),
         ({"zoom": 1}, "zoom must be a number from 0 to 0.4"),
         ({"horizontal_flip": 1}, "horizontal_flip must be True or False"),
@@ -220,3 +223,21 @@ def test_a_key_is_three_whole_numbers():
     for key, name in (((-1, 0, 0), "seed"), ((0, 0.5, 0), "epoch"), ((0, 0, None), "position")):
         with pytest.raises(ValueError, match=f"{name} must be a whole number"):
             Augmentation().draw(*key)
+
+
+def test_warp_and_transform_refuse_what_they_cannot_do(image):
+    for wrong in (image[..., 0], image[:0], image.astype(np.float64), image.astype(int)):
+        with pytest.raises(ValueError, match="image must be"):
+            warp(wrong, Transform(angle=0.3))
+    with pytest.raises(ValueError, match="fill_mode must be one of"):
+        warp(image, Transform(), fill_mode="wrap")
+    for wrong in ({"angle": math.nan}, {"height_zoom": 0.0}, {"width_zoom": math.inf}):
+        with pytest.raises(ValueError, match="expected a finite angle"):
+            Transform(**wrong)
+
+
+def test_a_long_strip_does_not_become_a_huge_square():
+    strip = np.random.default_rng(0).random((20_000, 1, 1), np.float32)
+    with PeakMeter() as meter:
+        assert warp(strip, Transform(angle=1.2)).shape == strip.shape
+    assert meter.growth < 50e6  # 20,000 x 20,000 float32 would be 1.6 GB

@@ -219,6 +219,7 @@ def test_normalise_is_any_function_of_one_image(grains):
         (lambda image: None, "got NoneType"),
         (lambda image: 1 / 0, "normalise failed on an image: ZeroDivisionError"),
         ("unit", "normalise failed on an image: TypeError"),
+        (lambda image: image * np.float32("nan"), "must return finite values"),
     ],
 )
 def test_a_normaliser_that_cannot_work_fails_on_construction(grains, normalise, said):
@@ -245,6 +246,19 @@ def test_normalised_values_are_never_uint8(grains):
 def test_wrong_arguments_fail_on_construction(grains, kind, options, said):
     with pytest.raises(ValueError, match=said):
         new(kind, grains, **options)
+
+
+def test_one_picture_that_becomes_nan_is_named_and_trains_nothing(grains, tmp_path):
+    Image.new("L", (32, 24)).save(tmp_path / "black.png")
+    paths = [*grains[:7], tmp_path / "black.png"]
+    each_by_its_own = lambda image: (image - image.mean()) / image.std()  # noqa: E731, everybody's first
+    sequence = PreprocessingImageSequence(paths, np.zeros(8), 4, SIZE, normalise=each_by_its_own)
+    assert np.isfinite(sequence[0][0]).all()
+    with (
+        pytest.raises(ImageError, match=r"batch 1, .*black\.png: expected finite values"),
+        np.errstate(all="ignore"),
+    ):
+        sequence[1]
 
 
 # Masks
@@ -297,6 +311,28 @@ def test_masks_of_every_kind_that_names_classes(tmp_path):
     Image.new("RGB", (3, 2)).save(tmp_path / "colour.png")
     with pytest.raises(ImageError, match=r"colour\.png: a mask has one 8-bit number a pixel.*RGB"):
         load_mask(tmp_path / "colour.png")
+    Image.fromarray(classes).save(tmp_path / "grey.jpg")
+    with pytest.raises(ImageError, match=r"grey\.jpg: JPEG alters values"):
+        load_mask(tmp_path / "grey.jpg")
+
+
+def test_black_and_white_masks_become_classes_and_other_values_are_named(grains, tmp_path):
+    for path in grains:
+        Image.fromarray(((np.asarray(Image.open(path)) > 127) * 255).astype(np.uint8)).save(
+            tmp_path / path.name
+        )
+    masks = [tmp_path / path.name for path in grains]
+    options = {"masks": masks, "mask_values": (0, 255)}
+    images, served = AugmentingImageSequence(grains, None, 8, SIZE, False, **options)[0]
+    np.testing.assert_array_equal(served, images > 127)
+    Image.fromarray(np.full(SIZE, 7, np.uint8)).save(masks[3])
+    with pytest.raises(
+        ImageError, match=r"batch 0, .*03\.png: holds the value 7, which is not in mask_values"
+    ):
+        AugmentingImageSequence(grains, None, 8, SIZE, **options)[0]
+    for wrong in ((0, 256), (0, 0), [[0, 1]], "01", (0.0, 1.0)):
+        with pytest.raises(ValueError, match="mask_values must be different whole numbers"):
+            ImageSequence(grains, None, 8, SIZE, masks=masks, mask_values=wrong)
 
 
 def test_masks_train_a_network_and_their_faults_are_named(grains, masks):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from course_utils import ImageSequence
+from course_utils import AugmentingImageSequence, ImageSequence
 from course_utils.normalisation import Standardise, mean_and_deviation, to_unit_range
 
 
@@ -53,9 +53,14 @@ def test_standardised_values_are_float32_of_mean_0_and_deviation_1():
     np.testing.assert_allclose(out.std((0, 1, 2)), 1, atol=1e-5)
 
 
-def test_no_batch_and_no_number_are_named():
+def test_no_batch_and_no_number_are_named(numbered):
     with pytest.raises(ValueError, match="at least one batch"):
         mean_and_deviation([])
+    for wrong in (np.zeros((2, 3, 3)), np.zeros((0, 3, 3, 1)), np.zeros((2, 3, 3, 3)), [1.0], "ab"):
+        with pytest.raises(ValueError, match="batch 1: expected images"):
+            mean_and_deviation([np.zeros((2, 3, 3, 1)), wrong])
+    with pytest.raises(ValueError, match="does not augment"):
+        mean_and_deviation(AugmentingImageSequence(numbered, np.zeros(100), 32, (8, 8)))
     with pytest.raises(ValueError, match="batch 1: expected finite values"):
         mean_and_deviation([np.zeros((2, 3, 3, 1)), np.full((2, 3, 3, 1), np.nan)])
 
@@ -68,6 +73,10 @@ def test_no_batch_and_no_number_are_named():
         (float("inf"), 1, "mean must be finite"),
         ("grey", 1, "mean"),
         (np.zeros((2, 2)), 1, "mean"),
+        ("1", 1, "mean"),
+        (True, 1, "mean"),
+        ([], 1, "mean"),
+        (0, 1e-50, "deviation"),
     ],
 )
 def test_wrong_figures_are_named(mean, deviation, said):

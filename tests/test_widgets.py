@@ -3,13 +3,16 @@
 import base64
 import io
 import json
+import re
+from dataclasses import replace
 
 import ipywidgets
 import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils import plots, widgets
+from conftest import made_labels
+from course_utils import plots, read_labels, widgets
 from course_utils.memory import MemoryLimit
 from course_utils.order import cut
 
@@ -20,7 +23,23 @@ def pixels(panel):
     return np.asarray(Image.open(io.BytesIO(panel.shown.png)).convert("L"), int)
 
 
+def pictures(known=True, n=70):
+    """The made pictures, with or without the place of their lesions."""
+    data = read_labels(made_labels()).split("train").head(n)
+    return data if known else replace(data, lesions=np.full_like(data.lesions, np.nan))
+
+
+def met_among_others():
+    """Set so that every control shows: divided by 255 and unturned, neighbours and edges change nothing."""
+    panel = widgets.SamePictureSameNumbers(pictures(), side=48)
+    panel.normaliser.value, panel.strength.value = "x / batch max", 0.5
+    return panel
+
+
 PANELS = {
+    "true": lambda: widgets.IsItStillTrue(pictures(), side=48),
+    "true, lesions unknown": lambda: widgets.IsItStillTrue(pictures(known=False), side=48),
+    "same": met_among_others,
     "cut": widgets.CutTheDeck,
     "fit": lambda: widgets.WillItFit(limit=SMALL, base=5 * 10**8),
     "shape": lambda: widgets.MultiplyTheShape(640, 28 * 10**6, limit=SMALL),
@@ -35,8 +54,10 @@ def test_every_control_redraws_once_and_says_something_else(make):
         before, calls, alt = pixels(panel), panel.calls, panel.shown.alt
         if isinstance(control, ipywidgets.Dropdown):
             control.index = (control.index + 1) % len(control.options)
+        elif isinstance(control, ipywidgets.Checkbox):
+            control.value = not control.value
         else:
-            control.value += 1
+            control.value += control.step * 8 if control.value < control.max else -control.step * 8
         assert panel.calls == calls + 1, name
         after = pixels(panel)
         assert panel.shown.alt != alt, name
@@ -100,6 +121,57 @@ def test_will_it_fit_counts_three_batches_and_knows_the_limit():
     assert "The images do not fit here" in panel.shown.alt
 
 
+def test_is_it_still_true_says_what_the_learner_should_discover():
+    panel = widgets.IsItStillTrue(pictures(), side=48)
+
+    def counts():
+        return [int(n) for n in re.findall(r"(\d+) of \d+", panel.shown.alt)]
+
+    n = int(panel.shown.alt.rsplit(" of ", 1)[1].rstrip("."))
+    assert n > 20 and counts()[0] < n / 4 and n / 4 < counts()[1] < 0.8 * n
+    panel.mirror.value = False
+    assert counts()[1] > 0.8 * n  # tilt alone rarely carries a lesion to the other half
+    tilted = counts()[0]
+    panel.upside_down.value = False
+    assert tilted < counts()[0] < n
+    panel.strength.value = 0.1
+    assert counts() == [n, n]
+    panel.mirror.value = True
+    assert counts()[0] == n and counts()[1] < 0.8 * n  # upright, and false
+
+
+def test_the_epoch_changes_the_pictures_and_the_batch_size_only_their_place():
+    panel = widgets.IsItStillTrue(pictures(), side=48)
+
+    def drawn():  # below the titles, which say the batch
+        return pixels(panel)[60:]
+
+    first = drawn()
+    assert panel.slider.value == 1.0 and panel.strength.max == 1.0
+    panel.batch_size.value = 32
+    np.testing.assert_array_equal(drawn(), first)
+    panel.epoch.value = 1
+    assert np.abs(drawn() - first).max() > 100
+    panel.epoch.value = 0
+    panel.slider.value = 0.5
+    assert panel.strength.value == 0.5 and "Strength 0.5" in panel.shown.alt
+
+
+def test_same_picture_same_numbers_says_what_the_learner_should_discover():
+    panel = widgets.SamePictureSameNumbers(pictures(), side=48)
+    assert panel.shown.alt.endswith("Same picture, same numbers.")
+    panel.normaliser.value = "x / batch max"
+    assert panel.shown.alt.endswith("Same picture, other numbers.")
+    panel.batch_size.value = 1
+    assert panel.shown.alt.endswith("Alone in its batch, it has no neighbours.")
+    panel.normaliser.value = "(x - 128) / 128, on uint8"
+    assert "run from 0.00 to 1.99" in panel.shown.alt  # torn: below 128 it wraps
+    panel.normaliser.value, panel.strength.value = "x / 255", 1.0
+    assert "0% of its pixels are black" in panel.shown.alt
+    panel.fill.value = "constant"
+    assert int(re.search(r"(\d+)% of its pixels", panel.shown.alt)[1]) >= 5
+
+
 def test_an_error_is_shown_in_the_panel_and_raised_under_tests(monkeypatch):
     panel = widgets.CutTheDeck()
     monkeypatch.setattr(panel, "draw", lambda: 1 / 0)
@@ -123,6 +195,13 @@ def test_a_panel_whose_first_drawing_fails_is_still_shown(monkeypatch):
 
 def test_a_guess_that_is_no_number_is_named():
     assert "your guess: 50 MB" in plots.bars({"disk": 1e6}, guess=50, unit=1e6).alt
+    grey = [np.zeros((4, 4, 1))] * 3
+    assert (
+        "2 of 3 stand within 10° of upright; your guess: 1"
+        in plots.turned(grey, [50, 3, 9], upright=10, guess=1).alt
+    )
+    with pytest.raises(ValueError, match="my_guess must be 0 to 3"):
+        plots.turned(grey, [50, 3, 9], upright=10, guess=17)
     for guess in ("200", float("inf")):
         with pytest.raises(TypeError, match="my_guess must be a plain number"):
             plots.bars({"disk": 1e6}, guess=guess)

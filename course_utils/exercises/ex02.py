@@ -51,12 +51,14 @@ def _judge(answer) -> Verdict:
             "afterwards. How can it return new ones?",
         )
     pictures, labels = np.asarray(got[0]), np.asarray(got[1])
+    if labels.shape == images.shape:
+        return Verdict("wrong", "You return the labels first: the pictures first, then the labels.")
     if pictures.shape != images.shape:
         return Verdict(
             "wrong", f"A batch of shape {images.shape} became {pictures.shape}. Which axis is which?"
         )
     ways = {
-        "leaves the pictures as they are": images,
+        "leaves the pictures as they are (an axis of length one, read backwards, is itself)": images,
         "turns the pictures upside down": images[:, ::-1],
         "turns the pictures by 180 degrees": images[:, ::-1, ::-1],
         "changes the order of the pictures in the batch": images[::-1],
@@ -69,9 +71,19 @@ def _judge(answer) -> Verdict:
                 f"Yours {what}. The axes are (picture, height, width, channel): which one is left to right?",
             )
     if not np.array_equal(pictures, images[:, :, ::-1]):
-        return Verdict("wrong", "Your pictures are not the mirrored ones. What does a[::-1] do to a list?")
+        return Verdict(
+            "wrong",
+            "The grey values of your pictures are not where the mirror puts them. Only places should change: "
+            "which?",
+        )
     if labels.shape != SIDE.shape:
         return Verdict("wrong", f"Three labels became an array of shape {labels.shape}.")
+    if np.array_equal(labels, SIDE[::-1]) or np.array_equal(labels, -SIDE[::-1]):
+        return Verdict(
+            "wrong",
+            "Your labels changed places among the pictures; each belongs to its own. What must change: the "
+            "order, or the sign?",
+        )
     for n, name in enumerate(("first", "second", "third")):
         where = half(pictures[n])
         if labels[n] != where:

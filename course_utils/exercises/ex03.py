@@ -31,10 +31,14 @@ def _judge(answer) -> Verdict:
     low, high = float(got.min()), float(got.max())
     did = f"Yours turns the greys 0 to 255 into {low:.3g} to {high:.3g}, as {got.dtype}."
     if got.dtype.kind in "iu":
+        if high > 1:
+            return Verdict("wrong", f"{did} That is the range you were given. What do you divide by?")
         return Verdict(
-            "wrong", f"{did} Between 0 and 1 whole numbers are few. Which kind of number has fractions?"
+            "wrong", f"{did} Whole numbers from 0 to 1 are few. Which kind of number has fractions?"
         )
     steps = np.diff(got.astype(float).ravel())
+    if (steps <= 0).all():
+        return Verdict("wrong", f"{did} Dark has become bright, and bright dark. What should 0 become?")
     if (steps < 0).any():
         at = int(np.argmin(steps))
         return Verdict(
@@ -43,10 +47,12 @@ def _judge(answer) -> Verdict:
             f"grey {at + 1} {got.flat[at + 1]:.3g}. "
             "uint8 has no numbers below 0 and none above 255: what does 3 - 10 give there?",
         )
+    if low < -0.1:
+        return Verdict("wrong", f"{did} Its middle is 0; the task asks for 0 to 1. Is a subtraction needed?")
     if abs(high - 1) > 1e-3 or abs(low) > 1e-3:
         return Verdict("wrong", f"{did} Which constant is the largest grey that a file can hold?")
     of_dark = float(np.asarray(answer(dark.copy())).max())
-    if abs(of_dark - 127 / 255) > 1e-3:
+    if abs(of_dark - 1) < 1e-3:
         return Verdict(
             "wrong",
             f"{did} A darker batch, 0 to 127, becomes 0 to {of_dark:.3g} too: the same grey is another "

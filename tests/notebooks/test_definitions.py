@@ -3,12 +3,20 @@
 import ast
 from pathlib import Path
 
+import cv2
 import keras
 import nbformat
 import numpy as np
 import pytest
 
-from course_utils import ImageSequence, load_image
+from course_utils import (
+    AugmentingImageSequence,
+    ImageSequence,
+    PreprocessingImageSequence,
+    load_image,
+    read_labels,
+)
+from course_utils.augmentation import Augmentation
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
@@ -22,7 +30,7 @@ def definition(notebook, name, **names):
                 if getattr(node, "name", None) == name:
                     found = node
     assert found, f"{notebook} defines no {name}"
-    space = {"np": np, "keras": keras, "load_image": load_image, **names}
+    space = {"np": np, "cv2": cv2, "keras": keras, "load_image": load_image, **names}
     exec(compile(ast.Module([found], []), notebook, "exec"), space)
     return space[name]
 
@@ -53,3 +61,51 @@ def test_the_class_of_notebook_01_trains_with_keras_arguments(numbered, taught):
     model.compile("sgd", "mse")
     history = model.fit(sequence, epochs=2, shuffle=False, verbose=0)
     assert len(history.history["loss"]) == 2
+
+
+@pytest.fixture
+def augmenting():
+    notebook = "02_augmentation.ipynb"
+    make_matrix = definition(notebook, "make_matrix")
+    draw = definition(notebook, "draw", make_matrix=make_matrix)
+    warp = definition(notebook, "warp")
+    return definition(notebook, "AugmentingImageSequence", ImageSequence=ImageSequence, draw=draw, warp=warp)
+
+
+@pytest.mark.parametrize("strength", [0.15, 1.0])
+def test_the_class_of_notebook_02_and_its_mirror_give_the_same_pictures(xrays, augmenting, strength):
+    data = read_labels(xrays).split("train").head(40)
+    arguments, options = (data.paths, data.labels, 16, (48, 64)), {"strength": strength, "shuffle": True}
+    mine, theirs = augmenting(*arguments, **options), AugmentingImageSequence(*arguments, **options)
+    for _ in range(2):
+        for idx in range(len(mine)):
+            a, b = mine[idx], theirs[idx]
+            assert a[0].dtype == b[0].dtype == np.float32
+            np.testing.assert_allclose(a[0], b[0], atol=0.05)  # one pads, the other lets OpenCV reflect
+            np.testing.assert_array_equal(a[1], b[1])
+        mine.on_epoch_end(), theirs.on_epoch_end()
+    plain = augmenting(*arguments, augment=False)
+    np.testing.assert_array_equal(plain[0][0], ImageSequence(*arguments)[0][0])
+
+
+def test_the_draws_of_notebook_02_are_the_packages(augmenting):
+    make_matrix = definition("02_augmentation.ipynb", "make_matrix")
+    draw = definition("02_augmentation.ipynb", "draw", make_matrix=make_matrix)
+    tilt = definition("02_augmentation.ipynb", "tilt")
+    for position in range(20):
+        transform = Augmentation(0.7).draw(5, 1, position)
+        np.testing.assert_allclose(draw(5, 1, position, 0.7).ravel(), transform.linear(), atol=1e-12)
+        assert tilt(draw(5, 1, position, 0.7)) == pytest.approx(transform.tilt)
+
+
+def test_the_class_of_notebook_03_and_its_mirror_give_the_same_batches(xrays):
+    notebook = "03_normalisation.ipynb"
+    to_unit_range = definition(notebook, "to_unit_range")
+    names = {"AugmentingImageSequence": AugmentingImageSequence, "to_unit_range": to_unit_range}
+    taught = definition(notebook, "PreprocessingImageSequence", **names)
+    data = read_labels(xrays).split("train").head(40)
+    arguments = (data.paths, data.labels, 16, (48, 64))
+    mine, theirs = taught(*arguments, shuffle=True), PreprocessingImageSequence(*arguments, shuffle=True)
+    for idx in range(len(mine)):
+        np.testing.assert_array_equal(mine[idx][0], theirs[idx][0])
+        assert mine[idx][0].dtype == theirs[idx][0].dtype == np.float32
