@@ -283,6 +283,8 @@ def test_a_mask_takes_the_same_way_as_its_image(grains, masks):
         transform = sequence.augmentation.draw(0, 0, int(position))
         by_nearest = warp(sequence.source.read(int(position)), transform, nearest=True)
         np.testing.assert_array_equal(served[slot] == 3, by_nearest > 127)
+        by_mixing = warp(sequence.source.read(int(position)), transform)
+        np.testing.assert_array_equal(images[slot], by_mixing)
     plain = AugmentingImageSequence(grains, None, 16, SIZE, False, masks=masks)
     images, served = plain[1]
     np.testing.assert_array_equal(served == 3, images > 127)

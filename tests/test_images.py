@@ -3,7 +3,6 @@ import pickle
 import struct
 import zlib
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -31,6 +30,8 @@ def test_shape_dtype_and_values(tmp_path):
 
 
 def test_downsizing_is_antialiased_where_keras_is_not(tmp_path):
+    import keras  # here: no other test of this file needs it
+
     checks = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)  # its mean is 127.5
     path = save(tmp_path / "c.png", checks)
     ours = load_image(path, (16, 16))

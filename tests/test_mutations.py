@@ -1,53 +1,95 @@
-"""The tests' own test: ImageSequence is broken on purpose, in a copy, and the suite must go red."""
+"""The tests' own test: each room is broken on purpose, in a copy, and its tests must go red."""
 
+import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+class Mutation(NamedTuple):
+    """In `file`, `before` becomes `after`; of the tests in `tests` those that match `chosen` must notice."""
+
+    file: str
+    before: str
+    after: str
+    tests: str
+    chosen: str
+
+
+BASIC = ("sequences", "len_is or labels_keep or differs_every or new_memory")
+AUGMENTED = ("augmented_sequences", "takes_the_same_way or without_augmenting")
+A_BUFFER = """images = self.__dict__.setdefault('buffer', None)
+        if images is None or len(images) != len(positions):
+            images = self.buffer = np.empty("""
+SEQUENCES, INDEX = "course_utils/sequences", "data_scripts/index_folder"
+AUGMENT, NORMAL = "course_utils/augmentation", "course_utils/normalisation"
+IMAGES, ORDER, DATASET = "course_utils/images", "course_utils/order", "course_utils/dataset"
+PANELS, EXERCISE = "course_utils/widgets", "course_utils/exercises/ex02"
+FETCH = "data_scripts/fetch_dataset"
+CLIPPED = "np.minimum(values, 255).astype(np.float32)"
+RESIZED = "image = _resize(image, (target_size[{}], target_size[{}])"
 MUTATIONS = {
-    "last batch dropped": ("return math.ceil(", "return math.floor("),
-    "labels shifted": ("return images, self.labels[positions]", "return images, self.labels[positions - 1]"),
-    "labels shuffled apart": ("self.labels[positions]", "np.random.permutation(self.labels)[positions]"),
-    "same order every epoch": ("self.seed, value, shuffle", "self.seed, 0, shuffle"),
-    "one buffer reused": ("images = np.empty(", "images = self.__dict__.setdefault('buffer', None)\n"
-                          "        if images is None or len(images) != len(positions):\n"
-                          "            images = self.buffer = np.empty("),
+    "last batch dropped": (SEQUENCES, "return math.ceil(", "return math.floor(", *BASIC),
+    "labels shifted": (SEQUENCES, "self.labels[positions]", "self.labels[positions - 1]", *BASIC),
+    "labels shuffled apart": (SEQUENCES, "self.labels[pos", "np.random.permutation(self.labels)[pos", *BASIC),
+    "same order every epoch": (SEQUENCES, "self.seed, value, shuffle", "self.seed, 0, shuffle", *BASIC),
+    "one buffer reused": (SEQUENCES, "images = np.empty(", A_BUFFER, *BASIC),
+    "all as the first": (SEQUENCES, "(self.seed, epoch, position))", "(self.seed, epoch, 0))", *AUGMENTED),
+    "augmented in evaluation": (SEQUENCES, "if not self.augment:", "if False:", *AUGMENTED),
+    "divide by 254": (NORMAL, "np.float32(255)", "np.float32(254)", "normalisation", "unit_range"),
+    "one batch's deviation": (NORMAL, "= squares + values", "= values", "normalisation", "streamed"),
+    "seed reused": (AUGMENT, '("epoch", epoch)', '("epoch", 0)', "augmentation", "same_three"),
+    "zooms swapped": (AUGMENT, "cos * self.width_", "cos * self.height_", "augmentation", "zoom_is"),
+    "one coin for two": (AUGMENT, "and up_down <", "and left_right <", "augmentation", "draws_each"),
+    "mirror without side": (EXERCISE, "::-1], -side", "::-1], side", "exercises", "stub"),
+    "clip 16-bit": (IMAGES, "values.astype(np.float32) / 257", CLIPPED, "images", "16_bit"),
+    "height is width": (IMAGES, RESIZED.format(1, 0), RESIZED.format(0, 1), "images", "shape_dtype"),
+    "one order for all": (ORDER, "default_rng((seed, epoch))", "default_rng((seed, 0))", "order", "every"),
+    "a patient in two splits": (DATASET, "if patient and", "if False and", "dataset", "wrong_tables"),
+    "false counts": (PANELS, "sum(x * old[0] > 0", "sum(x * old[0] < 0", "widgets", "still_true_says"),
+    "classes swapped": (INDEX, "positive or classes[1]", "positive or classes[0]", "index_folder", "messy"),
+    "checksum ignored": (FETCH, '"md5") == md5', '"md5") != ""', "fetch_dataset", "wrong_checksum"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", MUTATIONS)
-def test_the_suite_notices(tmp_path, name):
-    for folder in ("course_utils", "data_scripts", "tests"):
-        shutil.copytree(
-            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "screenshots")
-        )
+def _run(folder: Path, mutation: Mutation) -> subprocess.CompletedProcess:
+    for name in ("course_utils", "data_scripts", "tests", "notebooks"):
+        skip = shutil.ignore_patterns("__pycache__", "screenshots", "pictures")
+        shutil.copytree(ROOT / name, folder / name, ignore=skip)
     for file in ("conftest.py", "pyproject.toml"):
-        shutil.copy(ROOT / file, tmp_path)
-    module = tmp_path / "course_utils/sequences.py"
-    before, after = MUTATIONS[name]
+        shutil.copy(ROOT / file, folder)
+    (folder / ".pytest_cache").symlink_to(ROOT / ".pytest_cache")  # where the drawn pictures are
+    module = folder / f"{mutation.file}.py"
     source = module.read_text(encoding="utf-8")
-    assert before in source, "the line to break is gone: name another"
-    module.write_text(source.replace(before, after, 1), encoding="utf-8")
-    chosen = "len_is or labels_keep or differs_every or new_memory"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-x",
-            "-p",
-            "no:cacheprovider",
-            "tests/test_sequences.py",
-            "-k",
-            chosen,
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1, done.stdout[-3000:]
+    assert mutation.before in source, f"{mutation.file}: the line to break is gone, name another"
+    module.write_text(source.replace(mutation.before, mutation.after, 1), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-o", "addopts="]
+    command += [f"tests/test_{mutation.tests}.py", "-k", mutation.chosen]
+    env = os.environ | {"KERAS_BACKEND": "numpy"}  # nothing is trained, and it loads in half the time
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=env)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, xrays):
+    """All of them, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        started = {
+            name: pool.submit(_run, tmp_path_factory.mktemp("mutation"), Mutation(*mutation))
+            for name, mutation in MUTATIONS.items()
+        }
+        return {name: run.exception() or run.result() for name, run in started.items()}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_the_suite_notices(runs, name):
+    run = runs[name]
+    assert isinstance(run, subprocess.CompletedProcess), run
+    assert run.returncode == 1, run.stdout[-3000:]  # 1: tests failed; 5 would be that none was chosen
+    assert " failed" in run.stdout and " error" not in run.stdout.splitlines()[-1], run.stdout[-3000:]

@@ -1,4 +1,4 @@
-"""The course in a real browser: run all of 00, move a control of 01 with the keyboard, see other pixels."""
+"""The course in a real browser: run every notebook, move the controls of its panels, see other pixels."""
 
 import base64
 import io
@@ -97,5 +97,58 @@ def test_01_will_it_fit_changes_with_the_batch(page):
     assert before.shape != after.shape or np.abs(before - after).mean() > 0.5
     show(page, r"^Will it fit\? 512", "01_will_it_fit")
     show(page, "^Memory over time", "01_memory")
+    assert page.problems == []
+    labdrive.shut_down(page)
+
+
+def test_02_strength_mirror_epoch_and_batch_size(page):
+    page.open("02_augmentation.ipynb")
+    ok, most = labdrive.run_all(page)
+    assert ok and most < 1.2e9, most
+    show(page, r"^8 pictures, tilted by", "02_tumbling")
+    first = picture(page, r"^Is it still true\? Strength 1, mirrored or not.*epoch 0, batches of 4")
+    assert first.std() > 10
+    strength = page.get_by_role("spinbutton", name="Augmentation strength")
+    strength.fill("0.1")
+    strength.press("Enter")
+    weak = picture(page, r"^Is it still true\? Strength 0\.1, mirrored or not")
+    assert np.abs(first - weak).mean() > 0.5
+    assert page.get_by_role("slider").first.get_attribute("aria-valuenow") == "0.1"
+    page.get_by_role("checkbox", name="Mirror left and right").uncheck()
+    page.get_by_role("checkbox", name="Turn upside down").uncheck()
+    true = picture(page, r"never mirrored, never upside down.* (\d+) of \1; the lesion .* \1 of \1\.$")
+    show(page, "never mirrored, never upside down", "02_still_true")
+    page.get_by_role("combobox", name="Batch size").select_option("32")
+    moved = picture(page, "never mirrored, never upside down.*batches of 32")
+    np.testing.assert_array_equal(true[60:], moved[60:])  # the titles say another batch, the pictures stay
+    assert np.abs(true[:60] - moved[:60]).max() > 50
+    page.get_by_role("spinbutton", name="Epoch").fill("1")
+    page.keyboard.press("Enter")
+    assert np.abs(picture(page, "never upside down, epoch 1, batches of 32")[60:] - moved[60:]).mean() > 0.5
+    labdrive.shut_down(page)
+
+
+def test_03_normaliser_batch_size_strength_and_fill(page):
+    page.open("03_normalisation.ipynb")
+    ok, most = labdrive.run_all(page)
+    assert ok and most < 1.2e9, most
+    assert picture(page, r"^Bars\. as the file has it").std() > 10
+    same = picture(page, r"^Same picture, same numbers\? x / 255, batches of 4, strength 0, reflect")
+    page.get_by_role("combobox", name="Normaliser").select_option("x / batch max")
+    four = picture(page, r"numbers\? x / batch max, batches of 4.*Same picture, other numbers\.$")
+    assert np.abs(same - four).mean() > 0.5
+    show(page, r"x / batch max, batches of 4", "03_same_numbers")
+    page.get_by_role("combobox", name="Batch size").select_option("1")
+    one = picture(page, r"x / batch max, batches of 1, .*no neighbours\.$")
+    assert np.abs(four - one).mean() > 0.5
+    page.get_by_role("combobox", name="Beyond the edge").select_option("black")
+    strength = page.get_by_role("spinbutton", name="Augmentation strength")
+    strength.fill("1")
+    strength.press("Enter")
+    turned = picture(
+        page, r"batches of 1, strength 1, black beyond the edge.* (\d{1,2})% of its pixels are black"
+    )
+    assert np.abs(turned - one).mean() > 0.5
+    show(page, "strength 1, black beyond the edge", "03_black")
     assert page.problems == []
     labdrive.shut_down(page)
