@@ -10,8 +10,9 @@ def load_everything(paths):
     return np.stack([load_image(path, (256, 256)) for path in paths]).shape
 
 
-def train(paths, batch_size, side=256, pause=0.0):
-    """A whole `fit` with the default settings, after one tiny one: the growth that is left is the data's."""
+def train(paths, batch_size, side=256, pause=0.0, **options):
+    """A whole `fit`, at the default settings unless `options` say otherwise, after one tiny one: the growth
+    that is left is the data's."""
     import time
 
     import keras
@@ -26,7 +27,8 @@ def train(paths, batch_size, side=256, pause=0.0):
     slow = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(pause))
 
     def fit(paths):
-        sequence = ImageSequence(paths, np.zeros(len(paths)), batch_size, (side, side), shuffle=True)
+        labels = np.zeros(len(paths))
+        sequence = ImageSequence(paths, labels, batch_size, (side, side), shuffle=True, **options)
         with PeakMeter() as meter:
             model.fit(sequence, shuffle=False, verbose=0, callbacks=[slow])
         return meter.growth
@@ -59,3 +61,15 @@ def test_at_default_settings_two_to_three_batches_are_alive(paths, pause):
     batch = 160 * 256 * 256 * 4
     growth = run_limited(train, (paths * 2)[:1280], 160, pause=pause, imports=("keras",)).value
     assert 1.5 * batch < growth < 3.3 * batch, growth / batch
+
+
+def test_uint8_through_the_queue_takes_a_quarter(paths):
+    """Notebook 03 computes it from the shapes; here a whole `fit` is weighed, its queue of ten kept full."""
+    options = {"pause": 0.2, "workers": 2, "max_queue_size": 10, "imports": ("keras",)}
+    as_bytes, as_floats = (
+        run_limited(train, paths[:640], 32, dtype=dtype, **options).value for dtype in ("uint8", "float32")
+    )
+    batch = 32 * 256 * 256
+    assert 11 * 4 * batch < as_floats < 15 * 4 * batch
+    # The batch in use is float32 in either case: the model casts it.
+    assert as_bytes < 15 * batch + 3 * 4 * batch and as_bytes < 0.45 * as_floats
