@@ -50,7 +50,7 @@ def test_loading_everything_grows_16_times_for_16_times_the_images(paths):
 def test_training_from_a_sequence_is_flat(paths):
     """1 MB a batch, so that a batch more in TensorFlow's prefetch buffer is none of the folder's doing."""
     few, many = (
-        run_limited(train, (paths * 12)[:n], 16, side=128, imports=("keras",)).value for n in (512, 8192)
+        run_limited(train, (paths * 12)[:n], 16, side=128, imports=("keras",)).value for n in (256, 4096)
     )
     assert many <= max(1.05 * few, few + 10e6)
 

@@ -173,34 +173,6 @@ def test_shuffling_moves_samples_between_batches_and_differs_every_epoch(numbere
     assert len(first_batches) == 3 and frozenset(range(32)) not in first_batches
 
 
-@pytest.mark.parametrize("workers, processes", [(1, False), (4, False), (1, True), (2, True)])
-def test_a_batch_is_a_function_of_seed_epoch_and_index(numbered, workers, processes):
-    """Whatever the workers, and although Keras has fetched two batches before it forks (a hang, once)."""
-    expected = [epoch_of(sequence(numbered, shuffle=True, seed=5, batch_size=16))]
-    other = sequence(numbered, shuffle=True, seed=5, batch_size=16)
-    other.epoch = 1
-    expected.append(epoch_of(other))
-    code = f"""
-import json, sys, numpy as np, keras
-from course_utils.sequences import ImageSequence
-paths = json.load(sys.stdin)
-seq = ImageSequence(paths, np.arange({N}), 16, (8, 8), shuffle=True, seed=5, workers={workers},
-                    use_multiprocessing={processes}, max_queue_size=2)
-met = []
-class Model(keras.Model):
-    def train_step(self, data):
-        met.append(data[0][:, 0, 0, 0].numpy().astype(int).tolist())
-        return {{"loss": 0.0}}
-model = Model()
-model.compile("sgd", run_eagerly=True)
-model.fit(seq, epochs=2, shuffle=False, verbose=0)
-print(json.dumps(met))
-"""
-    met = run(code, [str(path) for path in numbered])
-    assert [who for batch in met[:7] for who in batch] == expected[0]
-    assert [who for batch in met[7:] for who in batch] == expected[1]
-
-
 def test_another_seed_another_order_another_batch_size_the_same_order(numbered):
     a, b, c = (
         epoch_of(sequence(numbered, shuffle=True, seed=s, batch_size=n))
@@ -446,21 +418,3 @@ from course_utils import dataset, images, limited, memory, order, sources
 print(json.dumps([m for m in ("keras", "tensorflow", "matplotlib") if m in sys.modules]))
 """
     assert run(code) == []
-
-
-@pytest.mark.parametrize("workers, processes", [(1, False), (3, False), (2, True)])
-def test_a_file_that_disappears_in_mid_epoch_is_an_error_never_a_hang(numbered, workers, processes):
-    code = f"""
-import json, sys, numpy as np, keras
-from course_utils.sequences import ImageSequence
-paths = json.load(sys.stdin)
-seq = ImageSequence(paths, np.arange({N}), 16, (8, 8), workers={workers}, use_multiprocessing={processes})
-seq.source.paths[90] = "/gone.png"
-model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])
-model.compile("sgd", "mse")
-try:
-    model.fit(seq, shuffle=False, verbose=0)
-except Exception as error:
-    print(json.dumps(str(error)))
-"""
-    assert "batch 5, /gone.png: no such file" in run(code, [str(path) for path in numbered])
