@@ -40,7 +40,10 @@ class Picture:
     def html(self) -> str:
         """An <img> element; the alt text is escaped."""
         # JupyterLab gives an image/png output no alt text, so the picture goes out as HTML as well.
-        return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{self.base64}">'
+        return (
+            f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{self.base64}" '
+            'style="max-width: 100%">'
+        )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         return {"text/plain": self.alt, "image/png": self.base64, "text/html": self.html}
@@ -268,7 +271,7 @@ def marked(
         points: x, y and radius of a ring in pixels, or None for none.
         alt: what they show, in words.
     """
-    figure = Figure(figsize=(2.1 * len(images), 2.5), layout="constrained")
+    figure = Figure(figsize=(1.8 * len(images), 2.3), layout="constrained")
     for axes, image, title, (x, y), point in zip(
         np.atleast_1d(figure.subplots(1, len(images))), images, titles, heads, points, strict=True
     ):
