@@ -16,7 +16,7 @@ def numbered(tmp_path_factory):
 
 
 # What real folders hold; see write_picture.
-MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "animated", "EXIF")
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "animated", "EXIF", "suffix")
 
 
 def write_picture(folder, mode, name, values):
@@ -24,6 +24,9 @@ def write_picture(folder, mode, name, values):
     picture = Image.fromarray(values)
     if mode == "I;16":
         return _saved(Image.fromarray(values.astype(np.uint16) * 257), folder / f"{name}.png")
+    if mode == "suffix":  # a JPEG that calls itself PNG
+        picture.save(folder / f"{name}.png", format="JPEG", quality=95)
+        return folder / f"{name}.png"
     if mode == "animated":
         path = folder / f"{name}.gif"
         picture.save(path, save_all=True, append_images=[Image.new("L", picture.size, 77)])

@@ -129,16 +129,23 @@ def rude_files(folder):
     (folder / "large.png").write_bytes(png_header(9_000, 9_000))
     (folder / "folder.png").mkdir()
     save(folder / "float.tif", np.ones((4, 4), np.float32))
+    save(folder / "whole.tif", np.full((4, 4), 70_000, np.int32))
     save(folder / "jpeg.jpg", GREY)
     (folder / "jpeg.jpg").write_bytes((folder / "jpeg.jpg").read_bytes()[:-120])
     return ["cut.png", "flipped.png", "empty.png", "text.png", "bomb.png", "large.png", "folder.png",
-            "float.tif", "jpeg.jpg", "missing.png"]  # fmt: skip
+            "float.tif", "whole.tif", "jpeg.jpg", "missing.png"]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_rude_files_are_named_with_a_reason_and_the_error_can_be_pickled(tmp_path):
-    why = {"large.png": "more than the", "missing.png": "no such file", "folder.png": "not a regular file",
-               "float.tif": "32-bit pixels", "fifo.png": "not a regular file"}  # fmt: skip
+    why = {
+        "large.png": "more than the",
+        "missing.png": "no such file",
+        "folder.png": "not a regular file",
+        "float.tif": "32-bit pixels",
+        "whole.tif": "32-bit pixels",
+        "fifo.png": "not a regular file",
+    }
     names = rude_files(tmp_path)
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "fifo.png")  # to open it would wait for ever
