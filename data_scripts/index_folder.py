@@ -51,6 +51,7 @@ class Index:
         counts: how many pictures each split holds of each label: `counts["train"][1]`.
         patients: how many patients there are; None if no pattern told them apart.
         bad: the files (and links to folders) that were left out, each with the reason.
+        copies: groups of good pictures that are the same byte for byte.
     """
 
     labels_csv: Path
@@ -58,6 +59,7 @@ class Index:
     counts: dict[str, dict[int, int]]
     patients: int | None
     bad: dict[str, str]
+    copies: list[list[str]]
 
     def report(self) -> str:
         """All of it in plain words, several lines."""
@@ -73,6 +75,13 @@ class Index:
             )
         else:
             lines.append(f"{_many(self.patients, 'patient')}, each in one split only")
+        if self.copies:
+            labels = [{self.classes[name.partition("/")[0]] for name in group} for group in self.copies]
+            both = sum(len(found) > 1 for found in labels)
+            lines.append(
+                f"{_many(len(self.copies), 'picture')} in several copies, {both} of them under both labels; "
+                f"the first: {', '.join(map(_shown, self.copies[0]))}"
+            )
         if self.bad:
             lines.append(f"{_many(len(self.bad), 'bad file')} left out:")
             lines += [f"  {_shown(name)}: {_shown(reason)}" for name, reason in self.bad.items()]
@@ -135,6 +144,14 @@ def _unlistable(name: str) -> str | None:
     except ValueError:
         return "by the rules of Windows the name leads out of the folder"
     return None
+
+
+def _look(folder: Path, name: str) -> tuple[str | None, bytes]:
+    """Why the file cannot be used as a picture, None if it can; and a checksum of a good one."""
+    if reason := _unusable(folder, name):
+        return reason, b""
+    with open(folder / name, "rb") as file:
+        return None, hashlib.file_digest(file, "sha256").digest()
 
 
 def _unusable(folder: Path, name: str) -> str | None:
@@ -326,15 +343,21 @@ def index(
     bar = partial(tqdm, unit="picture", disable=None if progress is None else not progress)
     pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))  # Pillow decodes outside the GIL
     try:
-        reasons = list(bar(pool.map(partial(_unusable, folder), names), total=len(names), desc="opening"))
+        looks = list(bar(pool.map(partial(_look, folder), names), total=len(names), desc="opening"))
     finally:
         pool.shutdown(cancel_futures=True)
-    bad |= {name: reason for name, reason in zip(names, reasons, strict=True) if reason}
+    bad |= {name: reason for name, (reason, _) in zip(names, looks, strict=True) if reason}
     bad = dict(sorted(bad.items()))
     good = [name for name in names if name not in bad]
     _check_classes(classes, good, bad)
 
-    ids = good if pattern is None else _patients(good, pattern)
+    same: dict[bytes, list[str]] = {}
+    for name, (reason, digest) in zip(names, looks, strict=True):
+        if not reason:
+            same.setdefault(digest, []).append(name)
+    # Copies of one picture are one patient: one to learn from and one for the exam would be no exam.
+    twins = {name: group[0] for group in same.values() for name in group}
+    ids = [twins[name] for name in good] if pattern is None else _patients(good, pattern)
     labels = [classes[name.partition("/")[0]] for name in good]
     patients: dict[str, list[int]] = {}
     for who, label in zip(ids, labels, strict=True):
@@ -371,7 +394,9 @@ def index(
             os.replace(new, to)
     tally = Counter(zip(splits, labels, strict=True))
     counts = {split: {label: tally[split, label] for label in (0, 1)} for split in SHARES}
-    return Index((to or folder) / "labels.csv", classes, counts, len(patients) if pattern else None, bad)
+    copies = [group for group in same.values() if len(group) > 1]
+    labels_csv = (to or folder) / "labels.csv"
+    return Index(labels_csv, classes, counts, len(patients) if pattern else None, bad, copies)
 
 
 def main(arguments: list[str] | None = None) -> int:
