@@ -241,3 +241,10 @@ def test_a_long_strip_does_not_become_a_huge_square():
     with PeakMeter() as meter:
         assert warp(strip, Transform(angle=1.2)).shape == strip.shape
     assert meter.growth < 50e6  # 20,000 x 20,000 float32 would be 1.6 GB
+
+
+def test_for_turning_and_zooming_it_does_not_matter_when_the_division_comes(image):
+    """Notebook 03's closing box; with a fill value it would."""
+    transform = Augmentation().draw(0, 0, 5)
+    divided_last, divided_first = warp(image, transform) / 255, warp(image / np.float32(255), transform)
+    np.testing.assert_allclose(divided_last, divided_first, atol=1e-5)
