@@ -432,7 +432,9 @@ def test_the_child_goes_with_its_parent(tmp_path, number):
             run_limited(stay, {str(path)!r})
         except KeyboardInterrupt:
             print("interrupted")
-        """
+        """,
+        # A shell that starts us in the background has us ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert wait_until(path.exists)
     child = int(path.read_text())

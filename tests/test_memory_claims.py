@@ -65,9 +65,9 @@ def test_at_default_settings_two_to_three_batches_are_alive(paths, pause):
 
 def test_uint8_through_the_queue_takes_a_quarter(paths):
     """Notebook 03 computes it from the shapes; here a whole `fit` is weighed, its queue of ten kept full."""
-    options = {"pause": 0.2, "workers": 2, "max_queue_size": 10, "imports": ("keras",)}
+    options = {"pause": 0.15, "workers": 2, "max_queue_size": 10, "imports": ("keras",)}
     as_bytes, as_floats = (
-        run_limited(train, paths[:640], 32, dtype=dtype, **options).value for dtype in ("uint8", "float32")
+        run_limited(train, paths[:576], 32, dtype=dtype, **options).value for dtype in ("uint8", "float32")
     )
     batch = 32 * 256 * 256
     assert 11 * 4 * batch < as_floats < 15 * 4 * batch
