@@ -1,14 +1,21 @@
 """What every test shares: the notebooks' data set, and how nbval compares."""
 
+import contextlib
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from course_utils.memory import megabytes, memory_now
 from data_scripts import make_dataset
 
 ROOT = Path(__file__).parent
+
+# What a kernel and its children may take at any moment. With TensorFlow's libraries (0.43 GB of files, which
+# are not counted) that is 1.2 GB, and leaves room for JupyterLab in Binder's 2 GB.
+NOTEBOOK_BYTES = 0.75e9
 
 
 def made_labels() -> Path:
@@ -24,6 +31,36 @@ def pytest_collectstart(collector):
         # A picture's HTML holds its pixels, which differ from machine to machine; its alt text, with the
         # figures that the picture shows, stands in text/plain and is compared.
         collector.skip_compare += ("text/html",)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """A notebook's cell that takes too much memory fails."""
+    kernel = getattr(item.parent, "kernel", None)  # nbval's
+    if kernel is None:
+        return (yield)
+    with _watched(kernel.km.provisioner.pid) as figures:
+        result = yield
+    assert max(figures) < NOTEBOOK_BYTES, f"kernel and children took {megabytes(max(figures))}"
+    return result
+
+
+@contextlib.contextmanager
+def _watched(pid: int):
+    """Yields a list that fills with the bytes that a process and its children have taken."""
+    figures, done = [memory_now(pid)], threading.Event()
+
+    def watch():
+        while not done.wait(0.1):
+            figures.append(memory_now(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield figures
+    finally:
+        done.set()
+        watcher.join()
 
 
 @pytest.fixture(scope="session")

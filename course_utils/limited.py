@@ -48,10 +48,10 @@ class Outcome:
         error: the error's last line and the child's traceback, or what its standard error stream says.
         stdout: what the child printed (the last megabyte of it).
         allowance: bytes that the child might take on top of its baseline; None for as many as there are.
-        baseline: bytes in use by the child when the function, its arguments and `imports` were loaded.
-        peak: the most bytes in use by the child and its own children.
-        seconds, bytes: the curve; seconds since the function began, bytes in use.
-        kind: what is counted: "PSS", "USS" or "RSS".
+        baseline: bytes taken by the child when the function, its arguments and `imports` were loaded.
+        peak: the most bytes taken by the child and its own children.
+        seconds, bytes: the curve; seconds since the function began, bytes taken.
+        kind: what is counted: "PSS without files" (Linux), "PSS" (older kernels), "USS" or "RSS".
     """
 
     ended: str

@@ -1,4 +1,4 @@
-"""How much memory there is (`memory_limit`), and how much is in use (`memory_now`, `PeakMeter`).
+"""How much memory there is (`memory_limit`), and how much is taken (`memory_now`, `PeakMeter`).
 
 All figures are bytes; a megabyte (MB) is 10**6 bytes.
 """
@@ -23,10 +23,33 @@ except ImportError:  # Windows
 
 WINDOWS = os.name == "nt"
 
-# What the figures count. PSS (man 5 proc_pid_smaps) divides each shared page among its users, so that the
-# sum over a process and its workers counts it once. Where the kernel gives none: USS, the pages that belong
-# to the process alone, or RSS, its pages in RAM. Not USS on macOS: only root reads another process's there.
-MEMORY_KIND = "PSS" if os.access("/proc/self/smaps_rollup", os.R_OK) else "USS" if WINDOWS else "RSS"
+# What a kind counts, as fields of /proc/PID/smaps_rollup (man 5 proc_pid_smaps). PSS divides each shared page
+# among its users, so that the sum over a process and its workers counts it once. Pages of files are left out
+# where that can be told: the kernel can take them back, and a process's share of a library grows by hundreds
+# of megabytes when a stranger that used the same library ends.
+_ROLLUP_FIELDS = {"PSS without files": "Pss_Anon|Pss_Shmem|SwapPss", "PSS": "Pss|SwapPss"}
+
+
+def _kind_of(rollup: bytes) -> str:
+    """The best kind that the text of a smaps_rollup allows; empty where the kernel gives none.
+
+    Else USS, the pages that belong to the process alone, or RSS, its pages in RAM. Not USS on macOS: only
+    root reads another process's there.
+    """
+    if b"Pss_Anon:" in rollup:
+        return "PSS without files"
+    return "PSS" if rollup else "USS" if WINDOWS else "RSS"
+
+
+def _own_rollup() -> bytes:
+    try:
+        return Path("/proc/self/smaps_rollup").read_bytes()
+    except OSError:
+        return b""
+
+
+MEMORY_KIND = _kind_of(_own_rollup())
+_KIND_WITH_FILES = "PSS" if MEMORY_KIND in _ROLLUP_FIELDS else MEMORY_KIND
 
 # psutil searches the whole process table for children; a kernel that lists them saves that.
 _KERNEL_LISTS_CHILDREN = os.path.exists("/proc/thread-self/children")
@@ -103,15 +126,30 @@ def _cgroup_limits(proc: Path, cgroups: Path) -> Iterator[MemoryLimit]:
                         yield MemoryLimit(limit, source)
 
 
-# ---------------------------------------------------------------- the memory in use
+# ---------------------------------------------------------------- the memory taken
 
 
 def memory_now(pid: int | None = None) -> int:
-    """Bytes in use by a process (this one by default) and all its children; `MEMORY_KIND` says what counts.
+    """Bytes that a process (this one by default) and all its children have taken.
 
-    Where the kernel tells (Linux), pages that were swapped out are counted too. 0 for a process that is gone.
+    `MEMORY_KIND` says what counts. On Linux that is what the kernel cannot take back: anonymous and shared
+    memory and swap, each page divided among its users; the pages of files (libraries, `np.memmap`) are left
+    out. 0 for a process that is gone.
     """
-    return sum(map(_held, _tree(os.getpid() if pid is None else pid)))
+    return _sum(pid, MEMORY_KIND)
+
+
+def memory_with_files(pid: int | None = None) -> int:
+    """Bytes that a process and all its children hold in RAM or swap, their share of libraries included.
+
+    To be compared with what JupyterLab's memory meter shows, and never with `memory_now`: a share of a file
+    grows when another process that has it mapped ends. 0 for a process that is gone.
+    """
+    return _sum(pid, _KIND_WITH_FILES)
+
+
+def _sum(pid: int | None, kind: str) -> int:
+    return sum(_held(member, kind) for member in _tree(os.getpid() if pid is None else pid))
 
 
 def _read(path: str) -> bytes:
@@ -125,12 +163,12 @@ def _kilobytes(names: str, text: bytes) -> dict[str, int]:
     return {name.decode(): 1024 * int(size) for name, size in found}
 
 
-def _held(pid: int) -> int:
-    """Bytes in use by one process; 0 once it is gone."""
+def _held(pid: int, kind: str) -> int:
+    """Bytes of that kind in one process; 0 once it is gone."""
     try:
-        if MEMORY_KIND == "PSS":
-            return sum(_kilobytes("Pss|SwapPss", _read(f"/proc/{pid}/smaps_rollup")).values())
-        if MEMORY_KIND == "USS":
+        if kind in _ROLLUP_FIELDS:
+            return sum(_kilobytes(_ROLLUP_FIELDS[kind], _read(f"/proc/{pid}/smaps_rollup")).values())
+        if kind == "USS":
             return psutil.Process(pid).memory_full_info().uss
     except (PermissionError, psutil.AccessDenied):
         pass  # another user's process: take its RSS
@@ -203,7 +241,7 @@ class _Sampler:
         self.samples = [first or self.take()]
 
     def take(self) -> _Sample:
-        own, *others = map(_held, _tree(self.pid))
+        own, *others = (_held(pid, MEMORY_KIND) for pid in _tree(self.pid))
         return _Sample(time.perf_counter() - self.start, own, sum(others), *_high_water(self.pid))
 
     def sample(self) -> None:
@@ -242,15 +280,17 @@ class PeakMeter:
             ...
         meter.growth  # bytes
 
+    Counted is what `memory_now` counts: no other process makes these figures move.
+
     A thread samples the memory. A peak too short for that, or in one long C call, is caught where the kernel
     keeps a high-water mark; a child's short peak is not. Meters may be nested.
 
     Attributes:
-        baseline: bytes in use when the block began.
-        peak: the most bytes in use; exceeds the curve where the high-water mark tells of more.
+        baseline: bytes taken when the block began.
+        peak: the most bytes taken; exceeds the curve where the high-water mark tells of more.
         growth: peak - baseline, never negative.
-        seconds, bytes: the curve; seconds since the block began, bytes in use.
-        kind: what is counted: "PSS", "USS" or "RSS".
+        seconds, bytes: the curve; seconds since the block began, bytes taken.
+        kind: what is counted: "PSS without files" (Linux), "PSS" (older kernels), "USS" or "RSS".
 
     Args:
         interval: least pause between two samples, in seconds. It grows with the size of the process, to keep

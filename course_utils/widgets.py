@@ -9,7 +9,7 @@ import numpy as np
 from . import plots
 from .dataset import Dataset
 from .images import load_image
-from .memory import MemoryLimit, megabytes, memory_limit, memory_now
+from .memory import MemoryLimit, megabytes, memory_limit, memory_with_files
 from .order import cut
 
 # Binder ends a server that passes "2G" (mybinder.org-deploy, August 2026): we take the smaller reading.
@@ -135,12 +135,12 @@ class WillItFit(Panel):
 
     Args:
         limit: the limit to draw; None asks `memory_limit()`.
-        base: bytes that the process holds already; None measures it.
+        base: bytes that the process holds already, libraries included; None measures it.
     """
 
     def __init__(self, limit: MemoryLimit | None = None, base: int | None = None):
         self.limit = limit or memory_limit()
-        self.base = memory_now() if base is None else base
+        self.base = memory_with_files() if base is None else base
         self.batch_size = _dropdown("Batch size", [1, 8, 32, 128, 512], 32)
         self.side = _dropdown("Image height and width", SIDES, 256)
         super().__init__([[self.batch_size, self.side]])
@@ -155,7 +155,8 @@ class WillItFit(Panel):
             binder = "nor on Binder" if total >= BINDER_BYTES else "though Binder would take it"
         sentence = (
             f"{n} images of {side} × {side}: {size(batch)} a batch, about {BATCHES_ALIVE} batches alive; "
-            f"with the {size(self.base)} this notebook holds already, {size(total)}. {verdict}, {binder}. "
+            f"with the {size(self.base)} this notebook holds already, libraries included, {size(total)}. "
+            f"{verdict}, {binder}. "
             "The model's own needs come on top. A thousand images in the folder or a million: the same."
         )
         picture = plots.stacked(

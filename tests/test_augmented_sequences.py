@@ -3,11 +3,7 @@ three Sequences have in common, whatever the workers and the backend."""
 
 import hashlib
 import inspect
-import json
-import os
 import pickle
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -24,6 +20,7 @@ from course_utils import (
     to_unit_range,
 )
 from course_utils.augmentation import warp
+from tests.running import answer
 
 N, SIZE = 40, (24, 32)
 KINDS = [AugmentingImageSequence, PreprocessingImageSequence]
@@ -109,27 +106,14 @@ print(json.dumps(results))
 """
 
 
-def run(code, message, timeout=180, **variables):
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=json.dumps(message),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env=os.environ | variables,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 @pytest.fixture(scope="module")
 def served(grains):
     """What `fit` was given in each mode: kind and mode -> a checksum an epoch."""
     paths = [str(p) for p in grains]
     jax = {name: options for name, options in MODES.items() if name.startswith("JAX")}
     rest = {name: options for name, options in MODES.items() if name not in jax}
-    results = run(PROGRAM, [paths, rest], KERAS_BACKEND="tensorflow")
-    return results | run(PROGRAM, [paths, jax], KERAS_BACKEND="jax")
+    results = answer(PROGRAM, [paths, rest], env={"KERAS_BACKEND": "tensorflow"})
+    return results | answer(PROGRAM, [paths, jax], env={"KERAS_BACKEND": "jax"})
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -377,4 +361,4 @@ model.compile("sgd", "mse")
 model.fit(sequence, epochs=2, shuffle=False, verbose=0)
 print(json.dumps([sequence.epoch, cv2.getNumThreads()]))
 """
-    assert run(code, str(tmp_path / "a.png")) == [2, 1]
+    assert answer(code, str(tmp_path / "a.png")) == [2, 1]

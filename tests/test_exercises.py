@@ -1,26 +1,10 @@
 """Every exercise at its edges: untouched, each plausible mistake with its own hint, right."""
 
-import ast
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
 
 from course_utils.exercises import ex00, ex01, ex02, ex03
-
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-
-
-def stub(notebook, name):
-    """The stub as the notebook ships it."""
-    for cell in nbformat.read(NOTEBOOKS / notebook, as_version=4).cells:
-        if cell.cell_type == "code" and (f"class {name}" in cell.source or f"def {name}" in cell.source):
-            space = {}
-            nodes = [node for node in ast.parse(cell.source).body if getattr(node, "name", None) == name]
-            exec(compile(ast.Module(nodes, []), notebook, "exec"), space)
-            return space[name]
-    raise AssertionError(f"{notebook} has no {name}")
+from tests.running import definition
 
 
 def numbers(length, item):
@@ -112,7 +96,7 @@ def test_a_mistake_meets_its_own_hint(module, answer, said):
 )
 def test_stub_not_yet_solution_right_and_printed(module, notebook, name, capsys):
     exercise = module.EXERCISE
-    exercise.check(stub(notebook, name))
+    exercise.check(definition(notebook, name))
     assert capsys.readouterr().out.startswith("Not yet. ")
     exercise.solution()
     space = {"np": np}

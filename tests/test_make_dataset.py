@@ -3,8 +3,6 @@
 import csv
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from PIL import Image
 
 from course_utils import load_image, read_labels
 from data_scripts import make_dataset as md
+from tests.running import run, start
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"images": 40, "size": 64}
@@ -43,11 +42,6 @@ def contents(folder):
 def auc(labels, values):
     labels, values = np.asarray(labels), np.asarray(values)
     return float(np.mean(np.sign(values[labels == 1][:, None] - values[labels == 0][None, :]))) / 2 + 0.5
-
-
-def start(folder, *more):
-    command = [sys.executable, "-m", "data_scripts.make_dataset", str(folder), *map(str, more)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_same_arguments_same_bytes_and_another_seed_others(made, tmp_path):
@@ -166,11 +160,11 @@ def test_drawing_prints_nothing_unless_asked(tmp_path, capfd):
 
 def test_a_killed_run_leaves_nothing_behind(tmp_path):
     folder = tmp_path / "xrays"
-    run = start(folder, "--images", 5000, "--size", 64)
-    while run.poll() is None and len(list(tmp_path.glob(".xrays.making-*/new/images/*.png"))) < 5:
+    maker = start("-m", "data_scripts.make_dataset", folder, "--images", 5000, "--size", 64)
+    while maker.poll() is None and len(list(tmp_path.glob(".xrays.making-*/new/images/*.png"))) < 5:
         time.sleep(0.02)
-    run.kill()
-    run.communicate()
+    maker.kill()
+    maker.communicate()
     assert not folder.exists() and len(list(tmp_path.iterdir())) == 1
     labels = md.ensure(folder, **SMALL)
     assert list(tmp_path.iterdir()) == [folder] and len(rows_of(labels)) == SMALL["images"]
@@ -195,9 +189,10 @@ def test_an_error_while_drawing_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_two_makers_at_once(made, tmp_path):
-    runs = [start(tmp_path / "xrays", "--images", 40, "--size", 64) for _ in range(2)]
-    ends = [run.communicate() for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], ends
+    command = ("-m", "data_scripts.make_dataset", tmp_path / "xrays", "--images", 40, "--size", 64)
+    makers = [start(*command) for _ in range(2)]
+    ends = [maker.communicate() for maker in makers]
+    assert [maker.returncode for maker in makers] == [0, 0], ends
     assert [out.strip() for out, _ in ends] == [str((tmp_path / "xrays").resolve() / "labels.csv")] * 2
     assert list(tmp_path.iterdir()) == [tmp_path / "xrays"]
     assert contents(tmp_path / "xrays") == contents(made.parent)
@@ -307,8 +302,7 @@ def test_command_line(tmp_path, capsys):
 
 
 def test_needs_no_tensorflow():
-    code = "import sys, data_scripts.make_dataset; sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    run("-c", "import sys, data_scripts.make_dataset; sys.exit('keras' in sys.modules)")
 
 
 def test_a_linear_model_on_pixels_learns_little(xrays):

@@ -1,16 +1,15 @@
 """The tests' own test: each room is broken on purpose, in a copy, and its tests must go red."""
 
-import os
 import shutil
 import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from .running import ROOT, run
+
+pytestmark = pytest.mark.mutation
 
 
 class Mutation(NamedTuple):
@@ -70,26 +69,16 @@ def _run(folder: Path, mutation: Mutation) -> subprocess.CompletedProcess:
     source = module.read_text(encoding="utf-8")
     assert mutation.before in source, f"{mutation.file}: the line to break is gone, name another"
     module.write_text(source.replace(mutation.before, mutation.after, 1), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-o", "addopts="]
-    command += [f"tests/test_{mutation.tests}.py", "-k", mutation.chosen]
-    env = os.environ | {"KERAS_BACKEND": "numpy"}  # nothing is trained, and it loads in half the time
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=env)
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, xrays):
-    """All of them, two at a time."""
-    with ThreadPoolExecutor(2) as pool:
-        started = {
-            name: pool.submit(_run, tmp_path_factory.mktemp("mutation"), Mutation(*mutation))
-            for name, mutation in MUTATIONS.items()
-        }
-        return {name: run.exception() or run.result() for name, run in started.items()}
+    chosen = (f"tests/test_{mutation.tests}.py", "-k", mutation.chosen)
+    options = ("-q", "-x", "-p", "no:cacheprovider", "-o", "addopts=")
+    # No plug-ins: nbval alone takes a second to load. And the backend that loads in half the time, for tests
+    # that need Keras at all: nothing is trained.
+    env = {"KERAS_BACKEND": "numpy", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return run("-m", "pytest", *options, *chosen, cwd=folder, env=env, timeout=300, fails=True)
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_the_suite_notices(runs, name):
-    run = runs[name]
-    assert isinstance(run, subprocess.CompletedProcess), run
-    assert run.returncode == 1, run.stdout[-3000:]  # 1: tests failed; 5 would be that none was chosen
-    assert " failed" in run.stdout and " error" not in run.stdout.splitlines()[-1], run.stdout[-3000:]
+def test_the_suite_notices(tmp_path, xrays, name):
+    done = _run(tmp_path, Mutation(*MUTATIONS[name]))
+    assert done.returncode == 1, done.stdout[-3000:]  # 1: tests failed; 5 would be that none was chosen
+    assert " failed" in done.stdout and " error" not in done.stdout.splitlines()[-1], done.stdout[-3000:]

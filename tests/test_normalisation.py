@@ -1,10 +1,8 @@
 """Constants that do not depend on the batch, and statistics that need one batch at a time."""
 
-import keras
 import numpy as np
 import pytest
 
-from course_utils import AugmentingImageSequence, ImageSequence
 from course_utils.normalisation import Standardise, mean_and_deviation, to_unit_range
 
 
@@ -37,6 +35,10 @@ def test_digits_survive_a_small_deviation_on_a_large_mean():
 
 
 def test_they_come_from_a_sequence_and_fit_keras_layer(numbered):
+    import keras
+
+    from course_utils import ImageSequence
+
     sequence = ImageSequence(numbered, np.zeros(100), 32, (8, 8))
     mean, deviation = mean_and_deviation(sequence)
     assert mean[0] == pytest.approx(49.5) and deviation[0] == pytest.approx(np.arange(100).std())
@@ -54,6 +56,8 @@ def test_standardised_values_are_float32_of_mean_0_and_deviation_1():
 
 
 def test_no_batch_and_no_number_are_named(numbered):
+    from course_utils import AugmentingImageSequence
+
     with pytest.raises(ValueError, match="at least one batch"):
         mean_and_deviation([])
     for wrong in (np.zeros((2, 3, 3)), np.zeros((0, 3, 3, 1)), np.zeros((2, 3, 3, 3)), [1.0], "ab"):
@@ -86,6 +90,8 @@ def test_wrong_figures_are_named(mean, deviation, said):
 
 def test_adapt_after_the_first_predict_changes_nothing_until_compiled_anew():
     """Notebook 03 says so; Keras 3.15, `Normalization.finalize_state` makes constants that are traced."""
+    import keras
+
     layer = keras.layers.Normalization(axis=None)
     model = keras.Sequential([keras.Input((1,)), layer])
     grey = np.array([[200.0]], "float32")

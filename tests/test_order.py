@@ -1,10 +1,8 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from course_utils.order import epoch_order
+from tests.running import run
 
 
 def test_every_position_once_in_an_order_that_depends_on_seed_and_epoch():
@@ -15,8 +13,7 @@ def test_every_position_once_in_an_order_that_depends_on_seed_and_epoch():
 
 def test_another_process_gets_the_same_order():
     code = "from course_utils.order import epoch_order; print(*epoch_order(50, 7, 3))"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert [int(p) for p in printed.split()] == list(epoch_order(50, 7, 3))
+    assert [int(p) for p in run("-c", code).stdout.split()] == list(epoch_order(50, 7, 3))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])

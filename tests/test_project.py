@@ -1,15 +1,14 @@
 """The project's own files agree with each other and with what the README says."""
 
 import re
-import subprocess
-import sys
 import tomllib
-from pathlib import Path
+from collections import Counter
 
-import nbformat
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.__main__ import PARTS
+from tests.running import NOTEBOOKS, ROOT, answer, cells, run
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAMED = {"tensorflow", "numpy", "pillow", "jupyterlab", "ipywidgets", "matplotlib", "nbval"}
 
@@ -64,7 +63,7 @@ def test_lower_bounds_are_what_colab_runs():
 def test_ci_runs_the_readmes_test_command():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     open_command, test_command = re.search(r"```bash\n(.+)\n(.+)\n```", readme).groups()
-    assert "jupyter lab notebooks/00_start_here.ipynb" in open_command and test_command.endswith("pytest")
+    assert "jupyter lab notebooks/00_start_here.ipynb" in open_command and test_command.endswith(" -m tests")
     for command in (open_command, test_command):
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e ")
     assert test_command in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
@@ -73,9 +72,9 @@ def test_ci_runs_the_readmes_test_command():
 def test_the_repositorys_address_stands_in_one_form():
     """Until it is known it reads OWNER/REPO, everywhere; pyproject.toml is where it is said."""
     address = PROJECT["urls"]["Repository"]
-    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
-        code = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
-        assert "google.colab" in code[0] and f" {address} /content/course" in code[0]
+    for path in NOTEBOOKS:
+        first = cells(path, "code")[0].source
+        assert "google.colab" in first and f" {address} /content/course" in first
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     repository = address.removeprefix("https://github.com/")
     assert (
@@ -84,12 +83,36 @@ def test_the_repositorys_address_stands_in_one_form():
     )
 
 
+COLLECT = """
+import json, pytest, sys
+
+class Kept:
+    def pytest_collection_finish(self, session):
+        self.names = [item.nodeid for item in session.items]
+
+collected = []
+for part in json.load(sys.stdin):
+    kept = Kept()
+    pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *part, "-n", "0"], plugins=[kept])
+    collected.append(kept.names)
+print(json.dumps(collected))
+"""
+
+
+def test_the_parts_of_the_suite_add_up_to_the_whole_and_hold_every_cell_of_every_notebook():
+    """Against a green run that ran nothing."""
+    whole, *parts = answer(COLLECT, [[], *PARTS.values()], env={"KERAS_BACKEND": "numpy"})
+    assert all(parts) and sorted(sum(parts, [])) == sorted(whole)
+    run_as = Counter(name.split("::")[0] for name in whole)
+    for path in NOTEBOOKS:
+        assert run_as[f"notebooks/{path.name}"] == len(cells(path, "code")) > 0
+    files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_*.py")}
+    assert set(run_as) == files | {f"notebooks/{path.name}" for path in NOTEBOOKS}
+
+
 def test_ruff_is_content():
     for command in (["check"], ["format", "--check"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout
+        run("-m", "ruff", *command, ".")
 
 
 def test_only_the_listed_rooms_import_keras_and_none_imports_tensorflow():

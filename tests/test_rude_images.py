@@ -1,11 +1,7 @@
 """Whatever people's folders hold comes out as the asked colour mode in one value range, or as an error that
 names file and batch, survives pickling and never hangs `fit`."""
 
-import json
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +9,7 @@ from PIL import Image
 
 from course_utils import AugmentingImageSequence, ImageError, PreprocessingImageSequence, read_labels
 from data_scripts.index_folder import index
+from tests.running import answer
 
 from .conftest import MODES, write_picture
 from .test_images import rude_files
@@ -82,17 +79,8 @@ print(json.dumps(said), flush=True)
 import os
 os._exit(0)  # interrupted fits leave workers behind, which would keep the interpreter
 """
-    message = json.dumps([[str(p) for p in one_of_each], [str(tmp_path / name) for name in names]])
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=message,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    for name, said in zip([*names, names[-1]], json.loads(done.stdout.splitlines()[-1]), strict=True):
+    answers = answer(code, [[str(p) for p in one_of_each], [str(tmp_path / name) for name in names]])
+    for name, said in zip([*names, names[-1]], answers, strict=True):
         assert "batch 3, " in said and f"{name}: " in said, (name, said[:300])
 
 

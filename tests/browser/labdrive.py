@@ -10,14 +10,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
-
-from course_utils.memory import memory_now
 
 FLAGS = [
     "--no-sandbox",  # CI runs as root, and Chromium's sandbox refuses root
@@ -87,7 +84,7 @@ def browser_page():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         try:
-            yield browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+            yield browser.new_context(viewport={"width": 1280, "height": 1200}).new_page()
         finally:
             browser.close()
 
@@ -106,27 +103,34 @@ def open_notebook(page, address: str, token: str, path: str) -> None:
     )
 
 
-def run_all(page) -> tuple[bool, int]:
-    """Runs every cell: whether none raised, and the most bytes that kernel and children held (PSS)."""
-    most, done = 0, threading.Event()
-    kernel = int(kernel_says(page, "import os; print(os.getpid())"))
+def run_all(page) -> bool:
+    """Runs every cell: whether none raised."""
+    return _commanded(page, "async () => await jupyterapp.commands.execute('notebook:run-all-cells')")
 
-    def watch():
-        nonlocal most
-        while not done.wait(0.05):
-            most = max(most, memory_now(kernel))
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    page.set_default_timeout(300_000)
-    ok = page.evaluate(
-        """async () => { await jupyterapp.shell.currentWidget.context.ready;
-        return await jupyterapp.commands.execute('notebook:run-all-cells'); }"""
+def run_cells(page, *texts: str) -> bool:
+    """Runs, for each text, the code cell that contains it: whether all were found and none raised."""
+    return _commanded(
+        page,
+        """async (texts) => {
+        const notebook = jupyterapp.shell.currentWidget.content;
+        for (const text of texts) {
+            const holds = cell => cell.model.type === 'code' && cell.model.sharedModel.source.includes(text);
+            notebook.activeCellIndex = notebook.widgets.findIndex(holds);
+            if (!holds(notebook.activeCell)) throw new Error('no code cell contains: ' + text);
+            if (!await jupyterapp.commands.execute('notebook:run-cell')) return false;
+        } return true; }""",
+        texts,
     )
-    page.set_default_timeout(30_000)
-    done.set()
-    watcher.join()
-    return ok, most
+
+
+def _commanded(page, code: str, argument=None) -> bool:
+    page.evaluate("async () => { await jupyterapp.shell.currentWidget.context.ready; }")
+    page.set_default_timeout(300_000)
+    try:
+        return page.evaluate(code, argument)
+    finally:
+        page.set_default_timeout(30_000)
 
 
 def shut_down(page) -> None:

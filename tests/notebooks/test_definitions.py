@@ -1,11 +1,7 @@
 """What a notebook defines, against the mirror in course_utils that the rest of the course imports."""
 
-import ast
-from pathlib import Path
-
 import cv2
 import keras
-import nbformat
 import numpy as np
 import pytest
 
@@ -17,22 +13,11 @@ from course_utils import (
     read_labels,
 )
 from course_utils.augmentation import Augmentation
-
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+from tests import running
 
 
 def definition(notebook, name, **names):
-    """The class or function `name` as the notebook defines it last, with the names that it needs."""
-    found = None
-    for cell in nbformat.read(NOTEBOOKS / notebook, as_version=4).cells:
-        if cell.cell_type == "code" and f" {name}(" in cell.source and "google.colab" not in cell.source:
-            for node in ast.parse(cell.source).body:
-                if getattr(node, "name", None) == name:
-                    found = node
-    assert found, f"{notebook} defines no {name}"
-    space = {"np": np, "cv2": cv2, "keras": keras, "load_image": load_image, **names}
-    exec(compile(ast.Module([found], []), notebook, "exec"), space)
-    return space[name]
+    return running.definition(notebook, name, np=np, cv2=cv2, keras=keras, load_image=load_image, **names)
 
 
 @pytest.fixture
