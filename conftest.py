@@ -61,6 +61,7 @@ def _watched(pid: int):
     finally:
         done.set()
         watcher.join()
+        figures.append(memory_now(pid))
 
 
 @pytest.fixture(scope="session")
