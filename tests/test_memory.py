@@ -33,7 +33,7 @@ without_files = pytest.mark.skipif(
 ways = pytest.mark.parametrize("watch", [False, True], ids=["kernel", "watch"])
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -141,9 +141,8 @@ def test_both_figures_follow_an_allocation(count):
         del held
         return with_it, count() - before
 
-    with_it, without = fresh(growths)
-    assert 48 * MB < with_it < 60 * MB
-    assert without < 10 * MB
+    assert 48 * MB < least(lambda: fresh(growths)[0], below=60 * MB)
+    least(lambda: fresh(growths)[1], below=10 * MB)
 
 
 def forked() -> int:
@@ -199,15 +198,14 @@ def test_a_block_that_takes_nothing_grows_by_little():
 @pytest.mark.skipif(sys.platform == "win32", reason="not measured on Windows")
 @measured
 def test_a_short_peak_is_not_lost():
-    def peak() -> tuple[int, int]:
-        with PeakMeter(interval=60) as meter:  # no sample falls into the block
+    def growth() -> int:
+        with PeakMeter(interval=60) as meter:
             (np.ones(100 * MB // 8) + np.ones(100 * MB // 8)).sum()
+        assert len(meter.bytes) == 2  # before and after: no sample fell into the block
         assert meter.peak == meter.baseline + meter.growth
-        return max(meter.bytes) - meter.baseline, meter.growth
+        return meter.growth
 
-    sampled, growth = fresh(peak)
-    assert sampled < 20 * MB
-    assert 190 * MB < growth < 310 * MB
+    assert 190 * MB < least(lambda: fresh(growth), below=310 * MB)
 
 
 @linux
@@ -221,10 +219,9 @@ def test_a_nested_meter_takes_nothing_from_the_outer_one():
                 np.ones(50 * MB // 8).sum()
         return outer.growth, inner.growth, len(memory._Sampler.following_self) - following
 
-    outer, inner, left = fresh(growths)
-    assert 95 * MB < outer < 120 * MB
-    assert 45 * MB < inner < 70 * MB
-    assert not left
+    assert 95 * MB < least(lambda: fresh(growths)[0], below=120 * MB)
+    assert 45 * MB < least(lambda: fresh(growths)[1], below=70 * MB)
+    assert not fresh(growths)[2]
 
 
 # Maps the file, says so, and lives until it is told to go.
@@ -241,7 +238,7 @@ print(max(glob.glob(os.path.dirname(cv2.__file__) + "/*.so"), key=os.path.getsiz
 
 
 def wait_for(path: Path) -> None:
-    assert wait_until(path.exists, 60), path.name
+    assert wait_until(path.exists), path.name
 
 
 def in_company(library: str, folder: Path) -> tuple[int, int]:
@@ -505,9 +502,13 @@ def test_the_timeout_ends_the_whole_tree(tmp_path):
         path.write_text(f"{os.getpid()} {other.pid}")
         time.sleep(60)
 
-    outcome = run_limited(family, tmp_path / "pids", timeout=1.5)
-    assert outcome.ended == "timeout"
-    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    pids = tmp_path / "pids"
+    for timeout in (1.5, 6, 24):  # the child's start is part of it, and takes its time on a busy machine
+        outcome = run_limited(family, pids, timeout=timeout)
+        assert outcome.ended == "timeout"
+        if pids.exists():
+            break
+    pids = [int(pid) for pid in pids.read_text().split()]
     assert wait_until(lambda: not any(map(running, pids)))
 
 
@@ -546,7 +547,7 @@ def test_the_child_goes_with_its_parent(tmp_path, number):
     child = int(path.read_text())
     assert running(child)
     program.send_signal(number)
-    assert program.communicate(timeout=10)[0] == ("interrupted\n" if number == signal.SIGINT else "")
+    assert program.communicate(timeout=60)[0] == ("interrupted\n" if number == signal.SIGINT else "")
     assert wait_until(lambda: not running(child))
 
 
