@@ -96,11 +96,14 @@ def test_composed_it_is_the_three_layers_where_they_read_inside_the_picture(smoo
     assert np.abs(warp(smooth, transform) - theirs)[inside].max() < 1
 
 
-def test_keras_one_layer_for_both_flips_only_turns_and_ours_draws_each():
+def test_keras_one_layer_for_both_flips_only_turns():
     four = np.arange(4, dtype="float32").reshape(1, 2, 2, 1)
     many = np.repeat(four, 300, axis=0)
     theirs = by_keras("RandomFlip", many, "horizontal_and_vertical", seed=0).reshape(-1, 4)
     assert {tuple(kind) for kind in theirs} == {(0, 1, 2, 3), (3, 2, 1, 0)}
+
+
+def test_each_flip_is_drawn_by_itself():
     draws = [Augmentation().draw(0, 0, position) for position in range(300)]
     counts = np.bincount([2 * t.horizontal_flip + t.vertical_flip for t in draws], minlength=4)
     assert counts.min() > 45

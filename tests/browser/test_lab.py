@@ -74,20 +74,27 @@ def show(page, alt, name):
     while True:
         image.scroll_into_view_if_needed()
         page.screenshot(path=path)
-        likeness = _likeness(path, image.bounding_box(), wanted)
-        if likeness > 0.9:
+        box = image.bounding_box()
+        if box and shows(Image.open(path), box, wanted):
             return
-        assert time.monotonic() < deadline, f"{path.name} does not show {alt!r}: alike {likeness:.2f}"
+        assert time.monotonic() < deadline, f"{path.name} does not show {alt!r}"
 
 
-def _likeness(path, box, wanted):
-    """How alike a part of a screenshot and a picture are: the correlation of their pixels."""
+def shows(screenshot, box, wanted):
+    """Whether the picture is in that part of the screenshot: their pixels have to go together."""
     left, top = box["x"], box["y"]
-    seen = Image.open(path).convert("L").crop((left, top, left + box["width"], top + box["height"]))
+    seen = screenshot.convert("L").crop((left, top, left + box["width"], top + box["height"]))
     seen = np.asarray(seen.resize(wanted.shape[::-1]), float)
-    if not seen.std():
-        return 0.0  # blank
-    return float(np.corrcoef(seen.ravel(), wanted.ravel())[0, 1])
+    return seen.std() > 0 and np.corrcoef(seen.ravel(), wanted.ravel())[0, 1] > 0.9
+
+
+def test_a_blank_or_another_picture_is_not_the_one_looked_for():
+    wanted, other = np.random.default_rng(0).integers(0, 256, (2, 30, 40))
+    page, box = Image.new("L", (200, 100), 255), {"x": 20.5, "y": 10.5, "width": 80, "height": 60}
+    assert not shows(page, box, wanted)
+    page.paste(Image.fromarray(wanted.astype(np.uint8)).resize((80, 60)), (20, 10))
+    assert shows(page, box, wanted) and not shows(page, box, other)
+    assert not shows(page, box | {"y": 40}, wanted)  # half of it scrolled out of sight
 
 
 def test_00_runs_from_top_to_bottom_and_its_bars_are_there(page, xrays):
