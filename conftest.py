@@ -1,4 +1,4 @@
-"""What every test shares: the notebooks' data set, and how nbval compares."""
+"""What every test shares: the notebooks' data set, how nbval compares, and what a notebook may take."""
 
 import contextlib
 import hashlib
