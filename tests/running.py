@@ -55,13 +55,13 @@ def fresh(function: Callable, /, *args: Any, imports=(), **kwargs: Any) -> Any:
     return outcome.value
 
 
-def least(measure: Callable[[], float], below: float, tries: int = 3) -> float:
+def least(measure: Callable[[], float], below: float) -> float:
     """The least of up to three measurements, which has to lie below the bound; all are printed.
 
     For an upper bound on what a busy machine can only make larger. What is exact is never tried again.
     """
     values = []
-    while len(values) < tries and not (values and values[-1] < below):
+    while len(values) < 3 and not (values and values[-1] < below):
         values.append(measure())
     print(f"measured {', '.join(f'{value:.4g}' for value in values)}; the bound is {below:.4g}")
     assert min(values) < below, values
