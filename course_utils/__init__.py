@@ -25,7 +25,7 @@ _HOMES = {
     "PreprocessingImageSequence": "sequences",
     "PeakMeter": "memory",
     "memory_limit": "memory",
-    "run_limited": "limited",
+    "run_limited": "memory",
     "claim": "notebook",
     "quiet": "notebook",
 }

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .images import check_choice
-from .order import check_whole
+from .checks import check_between, check_choice, check_flag, check_whole
 
 # An image is warped on a thread of its own already, and threads of OpenCV's own would not survive the fork
 # that Keras makes for worker processes.
@@ -104,10 +103,9 @@ class Augmentation:
 
     def __post_init__(self):
         for name, most in (("strength", 2.0), ("rotation", 0.5), ("zoom", 0.4), ("fill_value", 255.0)):
-            _check_between(name, getattr(self, name), most)
+            check_between(name, getattr(self, name), most)
         for name in ("horizontal_flip", "vertical_flip"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            check_flag(name, getattr(self, name))
         check_choice("fill_mode", self.fill_mode, FILL_MODES)
 
     def draw(self, seed: int, epoch: int, position: int) -> Transform:
@@ -187,11 +185,3 @@ def warp(
         borderValue=(fill_value,) * 4,
     )
     return warped.reshape(height, width, -1)  # OpenCV drops an axis of one channel
-
-
-def _check_between(name: str, value, most: float) -> None:
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
-        value, (bool, np.timedelta64)
-    )
-    if not number or not 0 <= value <= most:
-        raise ValueError(f"{name} must be a number from 0 to {most:g}, got {value!r}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageOps
 
-from .order import check_whole
+from .checks import check_choice, check_size
 
 # 8192 x 8192: larger than any radiograph we met, small enough (67 MB in grey) that a crafted file of a
 # few kilobytes cannot ask for the whole machine. The header tells the size before a pixel is decoded.
@@ -57,8 +57,8 @@ def load_image(
     """
     check_choice("color_mode", color_mode, COLOR_MODES)
     check_choice("aspect", aspect, ASPECTS)
-    dtype = check_dtype(dtype)
-    target_size = None if target_size is None else check_size(target_size)
+    dtype = dtype_name(dtype)
+    target_size = None if target_size is None else check_size("target_size", target_size)
     array = _read(path, lambda image: _to_array(image, target_size, COLOR_MODES[color_mode], aspect))
     if array.dtype != dtype:
         array = (array.round() if dtype == "uint8" else array).astype(dtype)
@@ -82,7 +82,7 @@ def load_mask(
         ImageError, TypeError, ValueError: as for `load_image`. Colours, more than 8 bits, JPEG: refused.
     """
     check_choice("aspect", aspect, ASPECTS)
-    target_size = None if target_size is None else check_size(target_size)
+    target_size = None if target_size is None else check_size("target_size", target_size)
 
     def to_array(image: Image.Image) -> np.ndarray:
         if image.mode not in ("1", "L", "P"):
@@ -162,30 +162,10 @@ def _resize(
     return image.resize(size, by)  # Pillow's filters widen when they shrink
 
 
-def check_choice(name: str, value: object, allowed) -> None:
-    """Raises ValueError, naming the argument and the choices, unless `value` is one of them."""
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
-
-
-def check_dtype(dtype) -> str:
-    """The name of a dtype that images can have; ValueError for any other."""
+def dtype_name(dtype) -> str:
+    """The name of a dtype that images can have, however it is written; ValueError for any other."""
     try:
         name = np.dtype(dtype).name
     except TypeError:
         name = dtype
-    check_choice("dtype", name, DTYPES)
-    return name
-
-
-def check_size(target_size) -> tuple[int, int]:
-    """(height, width) as ints; ValueError unless they are two whole numbers of at least 1."""
-    try:
-        if isinstance(target_size, (set, dict)):  # whose order is nobody's
-            raise TypeError
-        height, width = (check_whole("side", side, 1) for side in tuple(target_size))
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"target_size must be (height, width), two whole numbers of at least 1; got {target_size!r}"
-        ) from None
-    return height, width
+    return check_choice("dtype", name, DTYPES)

@@ -1,8 +1,8 @@
 """Who reads what, and when: the order of an epoch, agreed upon without talking."""
 
-import operator
-
 import numpy as np
+
+from .checks import check_choice, check_whole
 
 
 def epoch_order(
@@ -56,17 +56,5 @@ def cut(n: int, batch_size: int, rule: str = "ceil") -> list[range]:
     """
     n, batch_size = check_whole("n", n, 0), check_whole("batch_size", batch_size, 1)
     counts = {"ceil": -(-n // batch_size), "floor": n // batch_size, "floor + 1": n // batch_size + 1}
-    if rule not in counts:
-        raise ValueError(f"rule must be one of {', '.join(map(repr, counts))}; got {rule!r}")
+    check_choice("rule", rule, counts)
     return [range(min(i * batch_size, n), min((i + 1) * batch_size, n)) for i in range(counts[rule])]
-
-
-def check_whole(name: str, value, least: int) -> int:
-    """`value` as an int; ValueError, naming the argument, unless it is a whole number of at least `least`."""
-    try:
-        whole = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
-    except TypeError:
-        whole = None
-    if whole is None or whole < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return whole

@@ -3,7 +3,6 @@
 import base64
 import html
 import io
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
-from .limited import Outcome
-from .memory import PeakMeter, megabytes
+from .checks import check_guess
+from .memory import Outcome, PeakMeter, megabytes
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; each is paired with a label or a hatch.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#767676"
@@ -56,14 +55,6 @@ def _figure(width: float = 7.5, height: float = 2.6):
     return figure, axes
 
 
-def _guess(guess, unit: float) -> float | None:
-    if guess is None:
-        return None
-    if not isinstance(guess, (int, float)) or not math.isfinite(guess):
-        raise TypeError(f"my_guess must be a plain number such as 100, not {guess!r}")
-    return guess * unit
-
-
 def bars(sizes: Mapping[str, float], *, limit=None, guess: float | None = None, unit: float = 1) -> Picture:
     """Horizontal bars of memory; those past the limit are red and hatched.
 
@@ -76,7 +67,7 @@ def bars(sizes: Mapping[str, float], *, limit=None, guess: float | None = None, 
     Returns:
         The picture; its alt text lists all figures.
     """
-    guess = _guess(guess, unit)
+    guess = None if check_guess(guess) is None else guess * unit
     past = [limit is not None and size > limit for size in sizes.values()]
     colours = [RED if p else BLUE for p in past]
     if limit is not None:
@@ -113,7 +104,7 @@ def curves(
     Returns:
         The picture; its alt text says how high each run went and how it ended.
     """
-    guess = _guess(guess, unit)
+    guess = None if check_guess(guess) is None else guess * unit
     figure, axes = _figure(height=3.2)
     said = []
     for (name, run), colour, style in zip(runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False):
@@ -232,7 +223,7 @@ def turned(
         guess: the learner's guess how many stand upright, a dashed line after so many; None for none.
         caption: one line below them.
     """
-    guess = _guess(guess, 1)
+    check_guess(guess)
     if guess is not None and not 0 <= guess <= len(images):
         raise ValueError(f"my_guess must be 0 to {len(images)}, the number of pictures; got {guess:g}")
     order, n = np.argsort(tilts, kind="stable"), len(images)

@@ -9,9 +9,10 @@ import keras
 import numpy as np
 
 from .augmentation import Augmentation, warp
+from .checks import check_flag, check_whole
 from .images import ImageError
 from .normalisation import to_unit_range
-from .order import check_whole, epoch_order
+from .order import epoch_order
 from .sources import FileSource, MaskSource
 from .threads import for_each
 
@@ -73,13 +74,13 @@ class ImageSequence(keras.utils.PyDataset):
     ):
         super().__init__(
             workers=check_whole("workers", workers, 0),
-            use_multiprocessing=_flag("use_multiprocessing", use_multiprocessing),
+            use_multiprocessing=check_flag("use_multiprocessing", use_multiprocessing),
             # Keras takes 0 for "unbounded": the whole data set in memory (60 of 60 batches, measured).
             max_queue_size=check_whole("max_queue_size", max_queue_size, 1),
         )
         self.batch_size = check_whole("batch_size", batch_size, 1)
         self.seed = check_whole("seed", seed, 0)
-        self.shuffle = _flag("shuffle", shuffle)
+        self.shuffle = check_flag("shuffle", shuffle)
         self.source = FileSource(
             image_paths,
             target_size,
@@ -216,7 +217,7 @@ class AugmentingImageSequence(ImageSequence):
         **options,
     ):
         super().__init__(image_paths, labels, batch_size, target_size, **options)
-        self.augment = _flag("augment", augment)
+        self.augment = check_flag("augment", augment)
         self.augmentation = Augmentation(
             strength, horizontal_flip, vertical_flip, rotation, zoom, fill_mode, fill_value
         )
@@ -348,9 +349,3 @@ def _as_labels(labels, n: int) -> np.ndarray:
         first = int(np.argwhere(~np.isfinite(labels))[0][0])
         raise ValueError(f"labels must be finite; the one at position {first} is {labels[first]}")
     return labels
-
-
-def _flag(name: str, value) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name} must be True or False, got {value!r}")
-    return bool(value)

@@ -6,16 +6,8 @@ from collections.abc import Mapping, Set
 import numpy as np
 from numpy.dtypes import StringDType
 
-from .images import (
-    ASPECTS,
-    COLOR_MODES,
-    ImageError,
-    check_choice,
-    check_dtype,
-    check_size,
-    load_image,
-    load_mask,
-)
+from .checks import check_choice, check_size
+from .images import ASPECTS, COLOR_MODES, ImageError, dtype_name, load_image, load_mask
 
 # A file that is missing should stop us before training, but a look at a million files takes minutes on a
 # network drive: up to the first number all are looked at, above it the second number, spread evenly.
@@ -58,8 +50,8 @@ class FileSource:
         if check_files not in (None, True, False):
             raise ValueError(f"check_files must be None, True or False, got {check_files!r}")
         self.argument, self.paths = argument, _as_paths(paths, argument)
-        self.target_size = check_size(target_size)
-        self.color_mode, self.aspect, self.dtype = color_mode, aspect, check_dtype(dtype)
+        self.target_size = check_size("target_size", target_size)
+        self.color_mode, self.aspect, self.dtype = color_mode, aspect, dtype_name(dtype)
         self.shape = (*self.target_size, 1 if color_mode == "grayscale" else 3)
         self._check_files(check_files)
 

@@ -31,8 +31,8 @@ from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
 from course_utils import ImageError, load_image
+from course_utils.checks import check_whole
 from course_utils.dataset import inside
-from course_utils.order import check_whole
 
 from ._folders import write_labels
 

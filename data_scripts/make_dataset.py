@@ -35,6 +35,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
+from course_utils.checks import check_whole
+
 from ._folders import Maker, default_folder, write_labels
 
 MAKER = Maker("data_scripts.make_dataset", version=2, pictures=r"p\d{4,}_[1-6]\.png")
@@ -313,18 +315,6 @@ def _draw(shot: Shot, size: int, seed: int, patient=None, with_lesion: bool = Tr
     return np.clip(film * 255 + 0.5, 0, 255).astype(np.uint8), spot
 
 
-def _arguments(images, size, seed) -> dict[str, int]:
-    wanted = {}
-    for name, value in (("images", images), ("size", size), ("seed", seed)):
-        low, high = BOUNDS[name]
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise TypeError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
-        wanted[name] = int(value)
-        if not low <= wanted[name] <= high:
-            raise ValueError(f"{name} must be from {low} to {high}, not {value}")
-    return wanted
-
-
 def _write(folder: Path, wanted: dict[str, int], progress: bool | None) -> None:
     """Write the whole data set into a new folder."""
     images, size, seed = wanted["images"], wanted["size"], wanted["seed"]
@@ -401,11 +391,14 @@ def ensure(
     progress: True shows a progress bar on standard error, False none, None only if that is a terminal. A
         notebook is none, so there None keeps the stored output free of it and True shows the bar.
 
-    Raises TypeError or ValueError for an argument that is not as described, FileNotFoundError if COURSE_DATA
+    Raises ValueError for an argument that is not as described, FileNotFoundError if COURSE_DATA
     names nothing usable, and FileExistsError if the folder holds something else: files not made by this
     program, or pictures made with other arguments.
     """
-    wanted = _arguments(images, size, seed)
+    wanted = {
+        name: check_whole(name, value, *BOUNDS[name])
+        for name, value in (("images", images), ("size", size), ("seed", seed))
+    }
     named = os.environ.get("COURSE_DATA", "")
     if folder is None and named:
         if force:
@@ -438,7 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         print(ensure(given.folder, images=given.images, size=given.size, seed=given.seed, force=given.force))
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
     return 0

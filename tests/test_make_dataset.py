@@ -270,20 +270,20 @@ def test_force_spares_what_was_added(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "error"),
+    ("name", "value"),
     [
-        ("images", 15, ValueError),
-        ("images", 10**6 + 1, ValueError),
-        ("size", 31, ValueError),
-        ("size", 4097, ValueError),
-        ("seed", -1, ValueError),
-        ("size", 64.0, TypeError),
-        ("images", "40", TypeError),
-        ("seed", True, TypeError),
+        ("images", 15),
+        ("images", 10**6 + 1),
+        ("size", 31),
+        ("size", 4097),
+        ("seed", -1),
+        ("size", 64.0),
+        ("images", "40"),
+        ("seed", True),
     ],
 )
-def test_wrong_arguments(tmp_path, name, value, error):
-    with pytest.raises(error, match=name):
+def test_wrong_arguments(tmp_path, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number from"):
         md.ensure(tmp_path / "x", **{name: value})
     assert not list(tmp_path.iterdir())
 

@@ -15,9 +15,17 @@ import numpy as np
 import psutil
 import pytest
 
-from course_utils import memory
-from course_utils.limited import run_limited
-from course_utils.memory import PeakMeter, megabytes, memory_limit, memory_now, memory_with_files
+from course_utils.memory import (
+    MEMORY_KIND,
+    PeakMeter,
+    limited,
+    megabytes,
+    memory_limit,
+    memory_now,
+    memory_with_files,
+    run_limited,
+)
+from course_utils.memory.meter import ROLLUP_FIELDS, Sampler, kilobytes, kind_of
 from tests.running import ROOT, fresh, least, run, start
 
 # The children get these functions by value, as they get a notebook's.
@@ -28,9 +36,15 @@ measured = pytest.mark.measured
 posix = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the proc file system is Linux's")
 without_files = pytest.mark.skipif(
-    memory.MEMORY_KIND != "PSS without files", reason="the kernel does not tell files from the rest"
+    MEMORY_KIND != "PSS without files", reason="the kernel does not tell files from the rest"
 )
-ways = pytest.mark.parametrize("watch", [False, True], ids=["kernel", "watch"])
+
+
+@pytest.fixture(params=[False, True], ids=["kernel", "watch"])
+def watch(request, monkeypatch):
+    """Whether this process watches the allowance, as where the kernel cannot; else the kernel does."""
+    monkeypatch.setattr(limited, "KERNEL_REFUSES", not request.param)
+    return request.param
 
 
 def wait_until(condition, seconds=30):
@@ -53,7 +67,7 @@ def running(pid: int) -> bool:
 def test_the_import_is_light():
     code = """if True:
         import sys
-        import course_utils.memory, course_utils.limited, course_utils._child
+        import course_utils.memory, course_utils.memory._child
         print({"keras", "tensorflow", "numpy"} & set(sys.modules))
     """
     assert run("-c", code).stdout.strip() == "set()"
@@ -118,11 +132,10 @@ def test_a_file_that_is_no_text_is_no_limit(tmp_path):
 @posix
 @pytest.mark.parametrize("name", ["RLIMIT_AS", "RLIMIT_DATA"])
 def test_the_process_limits_count(tmp_path, monkeypatch, name):
-    wanted = getattr(memory.resource, name)
-    none = memory.resource.RLIM_INFINITY
-    monkeypatch.setattr(
-        memory.resource, "getrlimit", lambda which: (7 * MB if which == wanted else none, none)
-    )
+    import resource
+
+    wanted, none = getattr(resource, name), resource.RLIM_INFINITY
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (7 * MB if which == wanted else none, none))
     limit = memory_limit(tmp_path, tmp_path)
     assert limit.bytes == 7 * MB
     assert name in limit.source
@@ -172,12 +185,12 @@ def test_a_shared_page_is_counted_once():
 def test_the_kind_is_the_best_that_the_kernel_allows():
     rollup = b"55e0-7ffd ---p 00000000 00:00 0 [rollup]\nRss: 9 kB\nPss: 7 kB\n"
     newer = rollup + b"Pss_Anon: 4 kB\nPss_File: 2 kB\nPss_Shmem: 1 kB\nSwapPss: 3 kB\n"
-    assert memory._kind_of(newer) == "PSS without files"
-    assert memory._kind_of(rollup) == "PSS"
-    assert memory._kind_of(b"") in ("RSS", "USS")
-    taken = memory._kilobytes(memory._ROLLUP_FIELDS["PSS without files"], newer)
+    assert kind_of(newer) == "PSS without files"
+    assert kind_of(rollup) == "PSS"
+    assert kind_of(b"") in ("RSS", "USS")
+    taken = kilobytes(ROLLUP_FIELDS["PSS without files"], newer)
     assert sum(taken.values()) == (4 + 1 + 3) * 1024
-    assert sum(memory._kilobytes(memory._ROLLUP_FIELDS["PSS"], newer).values()) == (7 + 3) * 1024
+    assert sum(kilobytes(ROLLUP_FIELDS["PSS"], newer).values()) == (7 + 3) * 1024
 
 
 def idle() -> tuple[int, list[float], int]:
@@ -192,7 +205,7 @@ def test_a_block_that_takes_nothing_grows_by_little():
     least(lambda: fresh(idle)[0], below=1 * MB)
     growth, seconds, count = fresh(idle)
     assert growth >= 0 and len(seconds) == count >= 5 and seconds == sorted(seconds)
-    assert PeakMeter.kind == memory.MEMORY_KIND
+    assert PeakMeter.kind == MEMORY_KIND
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="not measured on Windows")
@@ -212,12 +225,12 @@ def test_a_short_peak_is_not_lost():
 @measured
 def test_a_nested_meter_takes_nothing_from_the_outer_one():
     def growths() -> tuple[int, int, int]:
-        following = len(memory._Sampler.following_self)  # the child's own
+        following = len(Sampler.following_self)  # the child's own
         with PeakMeter(interval=60) as outer:
             np.ones(100 * MB // 8).sum()
             with PeakMeter(interval=60) as inner:
                 np.ones(50 * MB // 8).sum()
-        return outer.growth, inner.growth, len(memory._Sampler.following_self) - following
+        return outer.growth, inner.growth, len(Sampler.following_self) - following
 
     assert 95 * MB < least(lambda: fresh(growths)[0], below=120 * MB)
     assert 45 * MB < least(lambda: fresh(growths)[1], below=70 * MB)
@@ -344,10 +357,9 @@ def growth_of(outcomes: list, *args, **kwargs):
 
 
 @measured
-@ways
 def test_too_much_ends_by_the_limit(watch):
     outcomes = []
-    measure = growth_of(outcomes, hoard, 500, allowance=64e6, imports=("numpy",), _watch=watch)
+    measure = growth_of(outcomes, hoard, 500, allowance=64e6, imports=("numpy",))
     # A watched child may pass the allowance between two looks.
     assert 40 * MB < least(measure, below=(120 if watch else 90) * MB)
     for outcome in outcomes:
@@ -371,15 +383,13 @@ def test_an_overflow_costs_its_parent_nothing():
 
 
 @measured
-@ways
 def test_little_enough_finishes(watch):
     outcomes = []
-    measure = growth_of(outcomes, hoard, 20, allowance=64e6, imports=("numpy",), _watch=watch)
+    measure = growth_of(outcomes, hoard, 20, allowance=64e6, imports=("numpy",))
     assert 15 * MB < least(measure, below=40 * MB)
     assert {(o.ended, o.value, o.error) for o in outcomes} == {("finished", 20, "")}
 
 
-@ways
 def test_pictures_end_by_the_limit_too(watch, tmp_path):
     from PIL import Image
 
@@ -393,7 +403,7 @@ def test_pictures_end_by_the_limit_too(watch, tmp_path):
             kept[-1].load()
         return len(kept)
 
-    outcome = run_limited(decode, allowance=100e6, imports=("PIL.Image", "PIL.PngImagePlugin"), _watch=watch)
+    outcome = run_limited(decode, allowance=100e6, imports=("PIL.Image", "PIL.PngImagePlugin"))
     assert outcome.ended == "limit", outcome
 
 
@@ -528,7 +538,7 @@ def test_the_child_goes_with_its_parent(tmp_path, number):
     path = tmp_path / "pid"
     code = f"""if True:
         import os, time
-        from course_utils.limited import run_limited
+        from course_utils.memory import run_limited
 
         def stay(path):
             with open(path + ".part", "w") as file:
@@ -553,7 +563,7 @@ def test_the_child_goes_with_its_parent(tmp_path, number):
 
 def test_what_a_cell_defines_travels_both_ways():
     code = """if True:
-        from course_utils.limited import run_limited
+        from course_utils.memory import run_limited
 
         FACTOR = 3
 
@@ -576,7 +586,7 @@ def test_a_notebook_cell():
     client = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     cells = [
-        "from course_utils.limited import run_limited\ndef fail(n):\n    return [][n]",
+        "from course_utils.memory import run_limited\ndef fail(n):\n    return [][n]",
         "outcome = run_limited(fail, 5)\nprint(outcome.ended, '<notebook cell>' in outcome.error)",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])

@@ -410,7 +410,7 @@ def test_a_million_paths_are_cheap_and_a_batch_costs_the_same():
 def test_importing_the_light_rooms_brings_no_keras():
     code = """
 import json, sys
-from course_utils import dataset, images, limited, memory, order, sources
+from course_utils import checks, dataset, images, memory, order, sources
 print(json.dumps([m for m in ("keras", "tensorflow", "matplotlib") if m in sys.modules]))
 """
     assert answer(code) == []

@@ -5,7 +5,6 @@ the notebook lives on.
 """
 
 import contextlib
-import math
 import os
 import pickle
 import re
@@ -22,7 +21,12 @@ from typing import Any
 import cloudpickle
 import psutil
 
-from .memory import _INTERVAL, MEMORY_KIND, WINDOWS, _paid_sample, _Sampler, megabytes
+from ..checks import check_positive
+from .meter import INTERVAL, MEMORY_KIND, WINDOWS, Sampler, megabytes, paid_sample
+
+# Whether the kernel is asked to refuse what goes past an allowance. Else, and where it turns out not to, this
+# process watches the child.
+KERNEL_REFUSES = not WINDOWS
 
 _GRACE = 3.0  # seconds that a child which has sent its value gets to leave by itself
 
@@ -79,7 +83,6 @@ def run_limited(
     allowance: float | None = None,
     timeout: float = 120,
     imports: Iterable[str] = (),
-    _watch: bool = False,
     **kwargs: Any,
 ) -> Outcome:
     """Run `function(*args, **kwargs)` in a fresh Python process that may take `allowance` more bytes.
@@ -115,8 +118,8 @@ def run_limited(
     if not callable(function):
         raise TypeError(f"function must be callable, not {function!r}")
     if allowance is not None:
-        allowance = int(_positive("allowance", allowance, "bytes"))
-    timeout = _positive("timeout", timeout, "seconds")
+        allowance = int(check_positive("allowance", allowance, "bytes"))
+    timeout = check_positive("timeout", timeout, "seconds")
     try:
         payload = cloudpickle.dumps((function, args, kwargs))
     except Exception as error:
@@ -126,12 +129,12 @@ def run_limited(
         "payload": payload,
         "imports": (imports,) if isinstance(imports, str) else tuple(imports),
         "parent": os.getpid(),
-        "allowance": None if _watch else allowance,
+        "allowance": allowance if KERNEL_REFUSES else None,
     }
     # Files, not pipes: nothing blocks when they fill up, and what a killed child wrote stays.
     with tempfile.TemporaryDirectory(prefix="course-child-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        package = str(Path(__file__).resolve().parents[1])
+        package = str(Path(__file__).resolve().parents[2])
         (folder / "path").write_bytes(pickle.dumps([*filter(_is_text, sys.path), package]))
         (folder / "call").write_bytes(pickle.dumps(call))
         with open(folder / "stdout", "wb") as stdout, open(folder / "stderr", "wb") as stderr:
@@ -157,7 +160,7 @@ _BOOT = """
 import pickle, sys
 with open(sys.argv[1] + "/path", "rb") as file:
     sys.path[:] = pickle.load(file)
-from course_utils._child import main
+from course_utils.memory._child import main
 main(sys.argv[1])
 """
 
@@ -166,33 +169,24 @@ def _is_text(entry: object) -> bool:
     return isinstance(entry, str)
 
 
-def _positive(name: str, value: float, unit: str) -> float:
-    try:
-        if value > 0 and math.isfinite(value) and not isinstance(value, bool):
-            return value
-    except TypeError:
-        pass
-    raise ValueError(f"{name} must be a positive number of {unit}, not {value!r}")
-
-
 def _unpickle(path: Path) -> Any:
     return pickle.loads(path.read_bytes()) if path.exists() else None
 
 
 def _follow(
     process: subprocess.Popen, folder: Path, allowance: int | None, timeout: float
-) -> tuple[str | None, _Sampler | None]:
+) -> tuple[str | None, Sampler | None]:
     """Sample the child until it ends; say why it must be cut short ("allowance", "timeout"), or None."""
     deadline = time.monotonic() + timeout
-    sampler, watch, pause = None, False, _INTERVAL
+    sampler, watch, pause = None, False, INTERVAL
     report = folder / "report"
     while process.poll() is None:
         if sampler is None and (ready := _unpickle(folder / "ready")):
-            sampler = _Sampler(ready["pid"], ready["first"])
+            sampler = Sampler(ready["pid"], ready["first"])
             watch = allowance is not None and not ready["limited"]
         if sampler and not report.exists():
             count = len(sampler.samples)
-            pause = max(_INTERVAL, _paid_sample(sampler.sample))
+            pause = max(INTERVAL, paid_sample(sampler.sample))
             # Not the function's: taken while the child sent its value, or of a child that is no more.
             if report.exists() or sampler.samples[-1].own == 0:
                 del sampler.samples[count:]
@@ -207,7 +201,7 @@ def _follow(
             return "timeout", sampler
         time.sleep(min(pause, left))
     if sampler is None and (ready := _unpickle(folder / "ready")):  # it ended between two looks
-        sampler = _Sampler(ready["pid"], ready["first"])
+        sampler = Sampler(ready["pid"], ready["first"])
     return None, sampler
 
 
@@ -233,7 +227,7 @@ def _tail(path: Path, size: int) -> str:
         return file.read().decode(errors="replace").replace("\r\n", "\n")
 
 
-def _out_of_memory(text: str) -> str | None:
+def out_of_memory(text: str) -> str | None:
     """The words that tell of a failed allocation of main memory, if any."""
     found = _MEMORY_TEXT.search(text)
     return found.group() if found and not _GPU_TEXT.search(text) else None
@@ -251,7 +245,7 @@ def _outcome(
     folder: Path,
     code: int,
     cut: str | None,
-    sampler: _Sampler | None,
+    sampler: Sampler | None,
     allowance: int | None,
     timeout: float,
 ) -> Outcome:
@@ -260,7 +254,7 @@ def _outcome(
     value, error = None, report.get("error", "") or stderr
     if cut == "allowance":
         ended, reason = "limit", f"the child grew past its allowance of {megabytes(allowance)} and was ended"
-    elif cut == "timeout" and allowance is not None and _out_of_memory(stderr):
+    elif cut == "timeout" and allowance is not None and out_of_memory(stderr):
         ended, reason = "limit", f"ended by the memory limit: it hung, and was ended after {timeout:g} s"
     elif cut == "timeout":
         ended, reason = "timeout", f"not done after {timeout:g} s, and ended"
@@ -285,7 +279,7 @@ def _outcome(
     return Outcome(ended, reason, value, error, stdout, allowance, **figures)
 
 
-def _death(code: int, allowance: int | None, stderr: str, sampler: _Sampler | None) -> tuple[str, str]:
+def _death(code: int, allowance: int | None, stderr: str, sampler: Sampler | None) -> tuple[str, str]:
     """What a child that died without a word died of: `ended` and `reason`."""
     if code >= 0:
         # Windows NTSTATUS values; abort() ends with the third, or with 3.
@@ -296,7 +290,7 @@ def _death(code: int, allowance: int | None, stderr: str, sampler: _Sampler | No
             return "error", f"the child left without a result (exit code {code})"
     else:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    if said := _out_of_memory(stderr):
+    if said := out_of_memory(stderr):
         return "limit", f"ended by the memory limit: {name} after {said}"
     if allowance is not None and name in ("SIGABRT", "SIGKILL", "abort", "NO_MEMORY", "COMMITMENT_LIMIT"):
         return "limit", f"ended by the memory limit: {name}"

@@ -1,4 +1,4 @@
-"""The other side of `course_utils.limited.run_limited`: what its child process runs."""
+"""The other side of `limited.run_limited`: what its child process runs."""
 
 import gc
 import importlib
@@ -17,8 +17,8 @@ from typing import Any
 import cloudpickle
 import psutil
 
-from course_utils.limited import _out_of_memory
-from course_utils.memory import WINDOWS, _kilobytes, _Sampler
+from .limited import out_of_memory
+from .meter import WINDOWS, Sampler, kilobytes
 
 try:
     import resource
@@ -50,7 +50,7 @@ def main(folder: str) -> None:
         return
     gc.collect()
     spare = bytearray(10**6)  # given back before anything is done about a MemoryError
-    sampler = _Sampler(os.getpid())
+    sampler = Sampler(os.getpid())
     before = _limit(call["allowance"])
     ready = {"pid": os.getpid(), "first": sampler.samples[0], "limited": before is not None}
     _send(folder, "ready", ready)
@@ -114,7 +114,7 @@ def _limit(allowance: int | None) -> tuple[int, int] | None:
     if allowance is None or not hasattr(resource, "RLIMIT_DATA"):
         return None
     try:
-        held = _kilobytes("VmData", Path("/proc/self/status").read_bytes())["VmData"]
+        held = kilobytes("VmData", Path("/proc/self/status").read_bytes())["VmData"]
         soft, hard = before = resource.getrlimit(resource.RLIMIT_DATA)
         # The soft limit alone, so that it can be lifted again to report what happened.
         wanted = [limit for limit in (held + allowance, soft, hard) if limit != resource.RLIM_INFINITY]
@@ -149,7 +149,7 @@ def _failure(error: BaseException, when: str = "") -> dict[str, Any]:
     # A cell's code is kept in a file of this name, which means nothing to the reader.
     text = re.sub(r'File "[^"]*ipykernel_\d+[^"]*"', 'File "<notebook cell>"', words.getvalue())
     texts = [f"{type(link).__name__}: {link}" for link in chain]
-    memory = any(isinstance(link, MemoryError) for link in chain) or any(map(_out_of_memory, texts))
+    memory = any(isinstance(link, MemoryError) for link in chain) or any(map(out_of_memory, texts))
     name = type(error).__name__
     reason = f"ended by the memory limit: {name}" if memory else f"ended by {name}"
     reason = f"{reason} {when}".strip()

@@ -1,7 +1,4 @@
-"""How much memory there is (`memory_limit`), and how much is taken (`memory_now`, `PeakMeter`).
-
-All figures are bytes; a megabyte (MB) is 10**6 bytes.
-"""
+"""How much memory is taken: now (`memory_now`), and at its peak (`PeakMeter`, `Sampler`)."""
 
 import contextlib
 import os
@@ -9,12 +6,13 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+
+from ..checks import check_positive
 
 try:
     import resource
@@ -27,10 +25,10 @@ WINDOWS = os.name == "nt"
 # among its users, so that the sum over a process and its workers counts it once. Pages of files are left out
 # where that can be told: the kernel can take them back, and a process's share of a library grows by hundreds
 # of megabytes when a stranger that used the same library ends.
-_ROLLUP_FIELDS = {"PSS without files": "Pss_Anon|Pss_Shmem|SwapPss", "PSS": "Pss|SwapPss"}
+ROLLUP_FIELDS = {"PSS without files": "Pss_Anon|Pss_Shmem|SwapPss", "PSS": "Pss|SwapPss"}
 
 
-def _kind_of(rollup: bytes) -> str:
+def kind_of(rollup: bytes) -> str:
     """The best kind that the text of a smaps_rollup allows; empty where the kernel gives none.
 
     Else USS, the pages that belong to the process alone, or RSS, its pages in RAM. Not USS on macOS: only
@@ -48,8 +46,8 @@ def _own_rollup() -> bytes:
         return b""
 
 
-MEMORY_KIND = _kind_of(_own_rollup())
-_KIND_WITH_FILES = "PSS" if MEMORY_KIND in _ROLLUP_FIELDS else MEMORY_KIND
+MEMORY_KIND = kind_of(_own_rollup())
+_KIND_WITH_FILES = "PSS" if MEMORY_KIND in ROLLUP_FIELDS else MEMORY_KIND
 
 # psutil searches the whole process table for children; a kernel that lists them saves that.
 _KERNEL_LISTS_CHILDREN = os.path.exists("/proc/thread-self/children")
@@ -58,7 +56,7 @@ _KERNEL_LISTS_CHILDREN = os.path.exists("/proc/thread-self/children")
 # 4 KiB pages (0.1 ms per GB in huge ones), so the pause has to grow with the process; 7 keeps to 1/8 of one
 # core.
 _PAUSE_PER_COST = 7
-_INTERVAL = 0.01
+INTERVAL = 0.01
 
 
 def megabytes(number: float) -> str:
@@ -66,67 +64,6 @@ def megabytes(number: float) -> str:
     if number >= 999.5e6:
         return f"{number / 1e9:.3g} GB"
     return f"{number / 1e6:.0f} MB" if number >= 9.95e6 else f"{number / 1e6:.1f} MB"
-
-
-# ---------------------------------------------------------------- the limit in force
-
-
-@dataclass(frozen=True)
-class MemoryLimit:
-    """The smallest memory limit in force: `bytes`, and `source`, the name of who sets it."""
-
-    bytes: int
-    source: str
-
-
-def memory_limit(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> MemoryLimit:
-    """The smallest of the limits that hold for this process.
-
-    Looks at the control groups of a container or a job (man 7 cgroups; `memory.max` in version 2,
-    `memory.limit_in_bytes` in version 1) and all groups around them, at the process's own limits (man 2
-    getrlimit) and at the machine's memory. A file that is missing or unreadable sets no limit.
-
-    Args:
-        proc: where the proc file system is mounted.
-        cgroups: where the control groups are mounted.
-    """
-    limits = [MemoryLimit(psutil.virtual_memory().total, "machine")]
-    limits += _cgroup_limits(proc, cgroups)
-    for name, source in (("RLIMIT_AS", "address-space limit"), ("RLIMIT_DATA", "data limit")):
-        if hasattr(resource, name):
-            soft, _ = resource.getrlimit(getattr(resource, name))
-            if soft != resource.RLIM_INFINITY:
-                limits.append(MemoryLimit(soft, f"{source} ({name})"))
-    return min(limits, key=lambda limit: limit.bytes)
-
-
-def _cgroup_limits(proc: Path, cgroups: Path) -> Iterator[MemoryLimit]:
-    try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
-    except (OSError, ValueError):
-        return
-    for line in lines:
-        _, controllers, path = ([*line.split(":", 2), "", ""])[:3]
-        if controllers == "":
-            mounts, file, source = ("", "unified"), "memory.max", "cgroup v2"
-        elif "memory" in controllers.split(","):
-            mounts, file, source = ("memory", controllers), "memory.limit_in_bytes", "cgroup v1"
-        else:
-            continue
-        groups = PurePosixPath(path).parts[1:]
-        if ".." in groups:  # outside this cgroup namespace: only its root can be seen
-            groups = ()
-        # A container often sees the host's path here but only its own group mounted, at the root; so a folder
-        # that does not exist says nothing, and the root is always looked at.
-        for mount in mounts:
-            for depth in range(len(groups) + 1):
-                with contextlib.suppress(OSError, ValueError):  # "max" is no number, and no limit
-                    limit = int(cgroups.joinpath(mount, *groups[:depth], file).read_text())
-                    if limit > 0:
-                        yield MemoryLimit(limit, source)
-
-
-# ---------------------------------------------------------------- the memory taken
 
 
 def memory_now(pid: int | None = None) -> int:
@@ -157,7 +94,7 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _kilobytes(names: str, text: bytes) -> dict[str, int]:
+def kilobytes(names: str, text: bytes) -> dict[str, int]:
     """The fields of a proc file that are given in "kB" (man 5 proc: units of 1024 bytes), as bytes."""
     found = re.findall(rf"^({names}):\s+(\d+) kB".encode(), text, re.MULTILINE)
     return {name.decode(): 1024 * int(size) for name, size in found}
@@ -166,8 +103,8 @@ def _kilobytes(names: str, text: bytes) -> dict[str, int]:
 def _held(pid: int, kind: str) -> int:
     """Bytes of that kind in one process; 0 once it is gone."""
     try:
-        if kind in _ROLLUP_FIELDS:
-            return sum(_kilobytes(_ROLLUP_FIELDS[kind], _read(f"/proc/{pid}/smaps_rollup")).values())
+        if kind in ROLLUP_FIELDS:
+            return sum(kilobytes(ROLLUP_FIELDS[kind], _read(f"/proc/{pid}/smaps_rollup")).values())
         if kind == "USS":
             return psutil.Process(pid).memory_full_info().uss
     except (PermissionError, psutil.AccessDenied):
@@ -195,7 +132,7 @@ def _tree(pid: int) -> list[int]:
     return pids
 
 
-class _Sample(NamedTuple):
+class Sample(NamedTuple):
     seconds: float
     own: int  # bytes held by the process itself
     others: int  # ... and by its children
@@ -209,7 +146,7 @@ def _high_water(pid: int) -> tuple[int, int, int, int]:
     """`high`, `shared`, `private` and `data` of a process, or zeros."""
     try:
         if sys.platform == "linux":
-            kb = _kilobytes("VmHWM|VmRSS|VmSwap|VmData|RssFile|RssShmem", _read(f"/proc/{pid}/status"))
+            kb = kilobytes("VmHWM|VmRSS|VmSwap|VmData|RssFile|RssShmem", _read(f"/proc/{pid}/status"))
             shared = kb.get("RssFile", 0) + kb.get("RssShmem", 0)
             private = kb.get("VmRSS", 0) - shared + kb.get("VmSwap", 0)
             return kb.get("VmHWM", 0), shared, private, kb.get("VmData", 0)
@@ -223,13 +160,13 @@ def _high_water(pid: int) -> tuple[int, int, int, int]:
     return 0, 0, 0, 0
 
 
-class _Sampler:
+class Sampler:
     """The memory of one process and its children, sample by sample."""
 
     # Those that follow this very process: they share its one high-water mark.
-    following_self: set["_Sampler"] = set()
+    following_self: set["Sampler"] = set()
 
-    def __init__(self, pid: int, first: _Sample | None = None):
+    def __init__(self, pid: int, first: Sample | None = None):
         self.pid = pid
         self.start = time.perf_counter()
         if pid == os.getpid():
@@ -240,9 +177,9 @@ class _Sampler:
                 Path("/proc/self/clear_refs").write_text("5")
         self.samples = [first or self.take()]
 
-    def take(self) -> _Sample:
+    def take(self) -> Sample:
         own, *others = (_held(pid, MEMORY_KIND) for pid in _tree(self.pid))
-        return _Sample(time.perf_counter() - self.start, own, sum(others), *_high_water(self.pid))
+        return Sample(time.perf_counter() - self.start, own, sum(others), *_high_water(self.pid))
 
     def sample(self) -> None:
         self.samples.append(self.take())
@@ -299,14 +236,12 @@ class PeakMeter:
 
     kind = MEMORY_KIND
 
-    def __init__(self, interval: float = _INTERVAL):
-        if not interval > 0:
-            raise ValueError(f"interval must be a positive number of seconds, not {interval!r}")
-        self.interval = interval
+    def __init__(self, interval: float = INTERVAL):
+        self.interval = check_positive("interval", interval, "seconds")
 
     def __enter__(self) -> "PeakMeter":
         self._stop = threading.Event()
-        self._sampler = _Sampler(os.getpid())
+        self._sampler = Sampler(os.getpid())
         self._thread = threading.Thread(target=self._run, name="PeakMeter", daemon=True)
         self._thread.start()
         return self
@@ -322,7 +257,7 @@ class PeakMeter:
     def _run(self) -> None:
         pause = self.interval
         while not self._stop.wait(pause):
-            pause = max(self.interval, _paid_sample(self._sampler.sample))
+            pause = max(self.interval, paid_sample(self._sampler.sample))
 
     @property
     def baseline(self) -> int:
@@ -345,7 +280,7 @@ class PeakMeter:
         return self._sampler.curve()[1]
 
 
-def _paid_sample(sample: Callable[[], object]) -> float:
+def paid_sample(sample: Callable[[], object]) -> float:
     """Take a sample; return the pause, in seconds, that it has to be paid with."""
     before = time.thread_time()  # not the clock: waiting for the GIL costs nobody anything
     with contextlib.suppress(MemoryError, OSError, psutil.Error):  # a sample lost, not the measurement

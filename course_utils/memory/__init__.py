@@ -1,0 +1,20 @@
+"""Memory: the limit in force, what is taken, its peak, and a function in a child that may take so much.
+
+All figures are bytes; a megabyte (MB) is 10**6 bytes. Nothing here needs NumPy or Keras.
+"""
+
+from .limit import MemoryLimit, memory_limit
+from .limited import Outcome, run_limited
+from .meter import MEMORY_KIND, PeakMeter, megabytes, memory_now, memory_with_files
+
+__all__ = [
+    "MEMORY_KIND",
+    "MemoryLimit",
+    "Outcome",
+    "PeakMeter",
+    "megabytes",
+    "memory_limit",
+    "memory_now",
+    "memory_with_files",
+    "run_limited",
+]
