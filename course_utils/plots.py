@@ -1,4 +1,4 @@
-"""Figures -> PNG bytes with alt text. No pyplot: nothing global, nothing left open."""
+"""Figures -> PNG bytes with alt text: what notebooks and several panels draw. Nothing is left open."""
 
 import base64
 import html
@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Rectangle
 
 from .checks import check_guess
 from .memory import Outcome, PeakMeter, megabytes
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; each is paired with a label or a hatch.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#767676"
-BATCH_COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", RED)
+PINK, SKY = "#cc79a7", "#56b4e9"
 
 
 class Picture:
@@ -48,7 +47,7 @@ class Picture:
         return {"text/plain": self.alt, "image/png": self.base64, "text/html": self.html}
 
 
-def _figure(width: float = 7.5, height: float = 2.6):
+def new_figure(width: float = 7.5, height: float = 2.6):
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -72,7 +71,7 @@ def bars(sizes: Mapping[str, float], *, limit=None, guess: float | None = None, 
     colours = [RED if p else BLUE for p in past]
     if limit is not None:
         sizes, colours = {**sizes, "limit": limit}, [*colours, GREY]
-    figure, axes = _figure(height=0.9 + 0.45 * len(sizes))
+    figure, axes = new_figure(height=0.9 + 0.45 * len(sizes))
     drawn = axes.barh(list(sizes), [size / 1e6 for size in sizes.values()], color=colours, height=0.6)
     for bar, over in zip(drawn, past, strict=False):
         bar.set(hatch="//" if over else "", edgecolor="white")
@@ -105,7 +104,7 @@ def curves(
         The picture; its alt text says how high each run went and how it ended.
     """
     guess = None if check_guess(guess) is None else guess * unit
-    figure, axes = _figure(height=3.2)
+    figure, axes = new_figure(height=3.2)
     said = []
     for (name, run), colour, style in zip(runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False):
         died = getattr(run, "ended", "finished") == "limit"
@@ -133,32 +132,6 @@ def curves(
     return Picture(figure, f"Memory over time. {'; '.join(said)}; allowance: {megabytes(limit)}.")
 
 
-def deck(n: int, batches: Sequence[range], chosen: int, *, alt: str) -> Picture:
-    """One cell a sample, coloured by batch; those in no batch are hatched, the chosen batch is framed."""
-    columns = 25
-    rows = -(-n // columns)
-    figure, axes = _figure(height=0.7 + 0.42 * rows)
-    owner = {position: b for b, batch in enumerate(batches) for position in batch}
-    for position in range(n):
-        b = owner.get(position)
-        framed = b == chosen
-        axes.add_patch(
-            _cell(position % columns, position // columns, BATCH_COLOURS[b % 6] if b is not None else "white",
-                  "" if b is not None else "////", 2.5 if framed else 0.5)
-        )  # fmt: skip
-        axes.text(position % columns + 0.5, position // columns + 0.5, position, ha="center", va="center",
-                  fontsize=7, fontweight="bold" if framed else "normal",
-                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.9})  # fmt: skip
-    axes.set(xlim=(-0.1, columns + 0.1), ylim=(rows + 0.1, -0.1), xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-    return Picture(figure, alt)
-
-
-def _cell(x, y, colour, hatch, width):
-    return Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, facecolor=colour, hatch=hatch, edgecolor="black",
-                     linewidth=width)  # fmt: skip
-
-
 def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, alt: str, caption: str = "") -> Picture:
     """Grey pictures in a row, each with its title.
 
@@ -177,32 +150,6 @@ def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, alt: str, ca
         axes.set_axis_off()
     if caption:
         figure.supxlabel(caption, fontsize=9)
-    return Picture(figure, alt)
-
-
-def stacked(parts: Mapping[str, float], limits: Mapping[str, float], *, alt: str) -> Picture:
-    """One bar of stacked parts against one or two limits; a limit off the scale is named at the edge.
-
-    Args:
-        parts: what -> bytes, from left to right.
-        limits: name -> bytes.
-        alt: what it shows, in words.
-    """
-    figure, axes = _figure(height=2.2)
-    right = max(sum(parts.values()), min(limits.values())) * 1.15
-    left = 0.0
-    for (name, size), colour, hatch in zip(
-        parts.items(), (GREY, BLUE, GREEN), ("", "//", ".."), strict=False
-    ):
-        axes.barh([0], [size / 1e6], left=left, color=colour, hatch=hatch, edgecolor="white", height=0.5,
-                  label=f"{name}: {megabytes(size)}")  # fmt: skip
-        left += size / 1e6
-    for (name, limit), style in zip(limits.items(), ("-", "--"), strict=False):
-        off = "" if limit <= right else " (off the scale)"
-        axes.axvline(limit / 1e6, color=RED, linewidth=2.5, linestyle=style,
-                     label=f"{name}: {megabytes(limit)}{off}")  # fmt: skip
-    axes.set(xlim=(0, right / 1e6), ylim=(-0.4, 0.4), yticks=[], xlabel="MB")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return Picture(figure, alt)
 
 
@@ -243,64 +190,3 @@ def turned(
     figure.supxlabel(f"{said}. {caption}", fontsize=9)
     degrees = ", ".join(f"{tilts[which]:.0f}" for which in order)
     return Picture(figure, f"{n} pictures, tilted by {degrees} degrees. {said}.")
-
-
-def marked(
-    images: Sequence[np.ndarray],
-    titles: Sequence[str],
-    heads: Sequence[tuple[float, float]],
-    points: Sequence[tuple[float, float, float] | None],
-    *,
-    alt: str,
-) -> Picture:
-    """Grey pictures in a row, each with an arrow towards the head and a ring around a lesion.
-
-    Args:
-        images: arrays (height, width, 1), values 0 to 255.
-        titles: one a picture.
-        heads: the direction of the head, (x, y) of about length 1, y downwards.
-        points: x, y and radius of a ring in pixels, or None for none.
-        alt: what they show, in words.
-    """
-    figure = Figure(figsize=(1.8 * len(images), 2.3), layout="constrained")
-    for axes, image, title, (x, y), point in zip(
-        np.atleast_1d(figure.subplots(1, len(images))), images, titles, heads, points, strict=True
-    ):
-        height, width = image.shape[:2]
-        axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
-        middle = np.array([width / 2, height / 2])
-        axes.annotate("", middle + 0.42 * height * np.array([x, y]), middle,
-                      arrowprops={"arrowstyle": "-|>", "color": ORANGE, "linewidth": 3})  # fmt: skip
-        if point is not None:
-            axes.add_patch(Circle(point[:2], 1.3 * point[2], fill=False, edgecolor="#56b4e9", linewidth=2.5))
-        axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-        axes.set_title(title, fontsize=10)
-        axes.set_axis_off()
-    return Picture(figure, alt)
-
-
-def histograms(
-    image: np.ndarray, values: Mapping[str, np.ndarray], *, labels: tuple[str, str], alt: str
-) -> Picture:
-    """A picture, and beside it how often each number occurs in several versions of it, overlaid.
-
-    Args:
-        image: (height, width, 1), values 0 to 255.
-        values: name -> the numbers of one version.
-        labels: the title of the picture, and the name of the numbers' axis.
-        alt: what it shows, in words.
-    """
-    figure = Figure(figsize=(7.5, 2.8), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 2.2))
-    left.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
-    left.set_title(labels[0], fontsize=10)
-    left.set_axis_off()
-    low = min(float(v.min()) for v in values.values())
-    high = max(float(v.max()) for v in values.values())
-    bins = np.linspace(low, max(high, low + 1e-6), 65)
-    for (name, v), colour, style in zip(values.items(), (BLUE, RED), ("-", "--"), strict=False):
-        right.hist(v.ravel(), bins, histtype="step", color=colour, linestyle=style, linewidth=2, label=name)
-    right.set(xlabel=labels[1], ylabel="pixels")
-    right.spines[["top", "right"]].set_visible(False)
-    right.legend(frameon=False, fontsize=9)
-    return Picture(figure, alt)

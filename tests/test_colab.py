@@ -32,7 +32,7 @@ def test_the_versions_are_colabs():
 
 
 def test_panels():
-    assert " passed" in run_there(*PYTEST, "tests/test_widgets.py", "-k", "redraws or shows_as")
+    assert " passed" in run_there(*PYTEST, "tests/test_panels.py", "-k", "redraws or shows_as")
 
 
 def test_notebooks_on_a_messy_folder_of_ones_own(messy):

@@ -30,7 +30,7 @@ A_BUFFER = """images = self.__dict__.setdefault('buffer', None)
 SEQUENCES, INDEX = "course_utils/sequences", "data_scripts/index_folder"
 AUGMENT, NORMAL = "course_utils/augmentation", "course_utils/normalisation"
 IMAGES, ORDER, DATASET = "course_utils/images", "course_utils/order", "course_utils/dataset"
-PANELS, EXERCISE = "course_utils/widgets", "course_utils/exercises/ex02"
+PANELS, EXERCISE = "course_utils/panels/is_it_still_true", "course_utils/exercises/ex02"
 FETCH = "data_scripts/fetch_dataset"
 CLIPPED = "np.minimum(values, 255).astype(np.float32)"
 RESIZED = "image = _resize(image, (target_size[{}], target_size[{}])"
@@ -52,7 +52,7 @@ MUTATIONS = {
     "height is width": (IMAGES, RESIZED.format(1, 0), RESIZED.format(0, 1), "images", "shape_dtype"),
     "one order for all": (ORDER, "default_rng((seed, epoch))", "default_rng((seed, 0))", "order", "every"),
     "a patient in two splits": (DATASET, "if patient and", "if False and", "dataset", "wrong_tables"),
-    "false counts": (PANELS, "sum(x * old[0] > 0", "sum(x * old[0] < 0", "widgets", "still_true_says"),
+    "false counts": (PANELS, "sum(x * old[0] > 0", "sum(x * old[0] < 0", "panels", "still_true_says"),
     "classes swapped": (INDEX, "positive or classes[1]", "positive or classes[0]", "index_folder", "messy"),
     "checksum ignored": (FETCH, '"md5") == md5', '"md5") != ""', "fetch_dataset", "wrong_checksum"),
 }  # fmt: skip

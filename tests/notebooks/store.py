@@ -24,7 +24,7 @@ def store(path: Path) -> None:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if data.pop(VIEW, None):
-                # What the panel cannot send along with its view, see widgets.Panel: the alt text.
+                # What the panel cannot send along with its view, see panels.panel.Panel: the alt text.
                 data["text/html"] = _image(data["text/plain"], data["image/png"])
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from conftest import made_labels
-from course_utils import plots, read_labels, widgets
+from course_utils import panels, plots, read_labels
 from course_utils.memory import MemoryLimit
 from course_utils.order import cut
 
@@ -31,18 +31,18 @@ def pictures(known=True, n=70):
 
 def met_among_others():
     """Set so that every control shows: divided by 255 and unturned, neighbours and edges change nothing."""
-    panel = widgets.SamePictureSameNumbers(pictures(), side=48)
-    panel.normaliser.value, panel.strength.value = "x / batch max", 0.5
+    panel = panels.SamePictureSameNumbers(pictures(), side=48)
+    panel.normalizer.value, panel.strength.value = "x / batch max", 0.5
     return panel
 
 
 PANELS = {
-    "true": lambda: widgets.IsItStillTrue(pictures(), side=48),
-    "true, lesions unknown": lambda: widgets.IsItStillTrue(pictures(known=False), side=48),
+    "true": lambda: panels.IsItStillTrue(pictures(), side=48),
+    "true, lesions unknown": lambda: panels.IsItStillTrue(pictures(known=False), side=48),
     "same": met_among_others,
-    "cut": widgets.CutTheDeck,
-    "fit": lambda: widgets.WillItFit(limit=SMALL, base=5 * 10**8),
-    "shape": lambda: widgets.MultiplyTheShape(640, 28 * 10**6, limit=SMALL),
+    "cut": panels.CutTheDeck,
+    "fit": lambda: panels.WillItFit(limit=SMALL, base=5 * 10**8),
+    "shape": lambda: panels.MultiplyTheShape(640, 28 * 10**6, limit=SMALL),
 }
 
 
@@ -77,7 +77,7 @@ def test_a_panel_shows_as_text_as_picture_and_as_widget(make):
 
 
 def test_cut_the_deck_says_what_the_learner_should_discover():
-    panel = widgets.CutTheDeck()
+    panel = panels.CutTheDeck()
 
     def says(images, batch_size, rule):
         panel.images.value, panel.batch_size.value, panel.rule.value = images, batch_size, rule
@@ -91,7 +91,7 @@ def test_cut_the_deck_says_what_the_learner_should_discover():
 
 
 def test_the_batch_index_stays_inside_the_epoch():
-    panel = widgets.CutTheDeck()
+    panel = panels.CutTheDeck()
     panel.index.value = 3
     assert "batch 3 is images 96 to 99" in panel.shown.alt and panel.slider.value == 3
     panel.batch_size.value = 96
@@ -113,7 +113,7 @@ def test_the_rules_are_what_they_are_called(n, size):
 
 
 def test_will_it_fit_counts_three_batches_and_knows_the_limit():
-    panel = widgets.WillItFit(limit=SMALL, base=5 * 10**8)
+    panel = panels.WillItFit(limit=SMALL, base=5 * 10**8)
     assert "8.4 MB a batch" in panel.shown.alt and "The images fit here, and on Binder" in panel.shown.alt
     panel.batch_size.value, panel.side.value = 128, 512  # 3 x 134 MB
     assert "903 MB. The images fit here" in panel.shown.alt
@@ -122,7 +122,7 @@ def test_will_it_fit_counts_three_batches_and_knows_the_limit():
 
 
 def test_is_it_still_true_says_what_the_learner_should_discover():
-    panel = widgets.IsItStillTrue(pictures(), side=48)
+    panel = panels.IsItStillTrue(pictures(), side=48)
 
     def counts():
         return [int(n) for n in re.findall(r"(\d+) of \d+", panel.shown.alt)]
@@ -141,7 +141,7 @@ def test_is_it_still_true_says_what_the_learner_should_discover():
 
 
 def test_the_epoch_changes_the_pictures_and_the_batch_size_only_their_place():
-    panel = widgets.IsItStillTrue(pictures(), side=48)
+    panel = panels.IsItStillTrue(pictures(), side=48)
 
     def drawn():  # below the titles, which say the batch
         return pixels(panel)[60:]
@@ -158,22 +158,22 @@ def test_the_epoch_changes_the_pictures_and_the_batch_size_only_their_place():
 
 
 def test_same_picture_same_numbers_says_what_the_learner_should_discover():
-    panel = widgets.SamePictureSameNumbers(pictures(), side=48)
+    panel = panels.SamePictureSameNumbers(pictures(), side=48)
     assert panel.shown.alt.endswith("Same picture, same numbers.")
-    panel.normaliser.value = "x / batch max"
+    panel.normalizer.value = "x / batch max"
     assert panel.shown.alt.endswith("Same picture, other numbers.")
     panel.batch_size.value = 1
     assert panel.shown.alt.endswith("Alone in its batch, it has no neighbours.")
-    panel.normaliser.value = "(x - 128) / 128, on uint8"
+    panel.normalizer.value = "(x - 128) / 128, on uint8"
     assert "run from 0.00 to 1.99" in panel.shown.alt  # torn: below 128 it wraps
-    panel.normaliser.value, panel.strength.value = "x / 255", 1.0
+    panel.normalizer.value, panel.strength.value = "x / 255", 1.0
     assert "0% of its pixels are black" in panel.shown.alt
     panel.fill.value = "constant"
     assert int(re.search(r"(\d+)% of its pixels", panel.shown.alt)[1]) >= 5
 
 
 def test_an_error_is_shown_in_the_panel_and_raised_under_tests(monkeypatch):
-    panel = widgets.CutTheDeck()
+    panel = panels.CutTheDeck()
     monkeypatch.setattr(panel, "draw", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         panel.batch_size.value = 7
@@ -187,8 +187,8 @@ def test_an_error_is_shown_in_the_panel_and_raised_under_tests(monkeypatch):
 
 def test_a_panel_whose_first_drawing_fails_is_still_shown(monkeypatch):
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    monkeypatch.setattr(widgets.CutTheDeck, "draw", lambda self: 1 / 0)
-    panel = widgets.CutTheDeck()
+    monkeypatch.setattr(panels.CutTheDeck, "draw", lambda self: 1 / 0)
+    panel = panels.CutTheDeck()
     assert "application/vnd.jupyter.widget-view+json" in panel._repr_mimebundle_()
     assert "ZeroDivisionError" in panel.problem.value
 
@@ -208,7 +208,7 @@ def test_a_guess_that_is_no_number_is_named():
 
 
 def test_pictures_escape_their_words_and_leave_nothing_open():
-    figure, _ = plots._figure()
+    figure, _ = plots.new_figure()
     picture = plots.Picture(figure, 'a <script> "x" & y')
     assert "<script>" not in picture.html and "&lt;script&gt; &quot;x&quot; &amp; y" in picture.html
     import matplotlib.pyplot

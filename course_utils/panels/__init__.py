@@ -1,0 +1,9 @@
+"""The panels: controls, a function from another room, a picture. The only room that imports ipywidgets."""
+
+from .cut_the_deck import CutTheDeck
+from .is_it_still_true import IsItStillTrue
+from .multiply_the_shape import MultiplyTheShape
+from .same_picture_same_numbers import SamePictureSameNumbers
+from .will_it_fit import WillItFit
+
+__all__ = ["CutTheDeck", "IsItStillTrue", "MultiplyTheShape", "SamePictureSameNumbers", "WillItFit"]
