@@ -1,34 +1,46 @@
 """The course's companion package: small tested mirrors of what the notebooks define.
 
-Public names load on first use, so that a child process which measures memory never pays for Keras
-(importing TensorFlow 2.21 alone costs about 0.75 GB and several seconds).
+A room a subject; each imports only rooms below it:
+
+    panels, exercises       what a notebook shows and asks      (panels: the only room with ipywidgets)
+    plots, budget           pictures; memory reckoned before it is spent
+    sequences               the three Sequences                 (the only room with Keras)
+    sources, augmentation, normalisation, threads, notebook
+    images, dataset, order  a file, a table of files, who reads what
+    memory                  the limit, the peak, a function under a limit
+    checks                  of arguments
+
+The names below load on first use, so that a child process which measures memory never pays for Keras
+(importing TensorFlow 2.21 alone costs about 0.75 GB and several seconds). Panels, plots and exercises are
+imported from their rooms: `from course_utils.panels import CutTheDeck`.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "Dataset": "dataset",
-    "read_labels": "dataset",
-    "epoch_order": "order",
-    "ImageError": "images",
-    "load_image": "images",
-    "load_mask": "images",
-    "Augmentation": "augmentation",
-    "Transform": "augmentation",
-    "warp": "augmentation",
-    "Standardise": "normalisation",
-    "mean_and_deviation": "normalisation",
-    "to_unit_range": "normalisation",
-    "FileSource": "sources",
-    "ImageSequence": "sequences",
-    "AugmentingImageSequence": "sequences",
-    "PreprocessingImageSequence": "sequences",
-    "PeakMeter": "memory",
-    "memory_limit": "memory",
-    "run_limited": "memory",
-    "claim": "notebook",
-    "quiet": "notebook",
+if TYPE_CHECKING:  # what editors and type checkers read
+    from .augmentation import Augmentation, Augmenter, Transform, warp
+    from .dataset import Dataset, read_labels
+    from .images import ImageError, load_image, load_mask
+    from .memory import Outcome, PeakMeter, memory_limit, run_limited
+    from .normalisation import Standardize, mean_and_deviation, to_unit_range
+    from .notebook import claim, quiet
+    from .order import epoch_order
+    from .sequences import AugmentingImageSequence, ImageSequence, PreprocessingImageSequence
+    from .sources import FileSource, MaskSource, Source
+
+_ROOMS = {
+    "augmentation": ("Augmentation", "Augmenter", "Transform", "warp"),
+    "dataset": ("Dataset", "read_labels"),
+    "images": ("ImageError", "load_image", "load_mask"),
+    "memory": ("Outcome", "PeakMeter", "memory_limit", "run_limited"),
+    "normalisation": ("Standardize", "mean_and_deviation", "to_unit_range"),
+    "notebook": ("claim", "quiet"),
+    "order": ("epoch_order",),
+    "sequences": ("AugmentingImageSequence", "ImageSequence", "PreprocessingImageSequence"),
+    "sources": ("FileSource", "MaskSource", "Source"),
 }
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = sorted(_HOMES)
 
 

@@ -10,6 +10,7 @@ picture to the eye, and up to five grey levels off on pure grain.
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -21,6 +22,44 @@ from .checks import check_between, check_choice, check_flag, check_whole
 cv2.setNumThreads(1)
 
 FILL_MODES = ("reflect", "constant")
+
+
+class Augmenter(Protocol):
+    """What `augmentation=` takes: an object that draws what happens to an image, and does it.
+
+    It may be called from several threads at once, so nothing that it draws may be kept in it. For masks it
+    needs a third method, `apply_to_mask(mask, draw)`, like `apply`.
+
+    Example: pipelines of Albumentations (not installed with this package), a new one for each image.
+        class Albumented:
+            def __init__(self, build):
+                self.build = build  # lambda seed: A.Compose([A.RandomGamma(), A.GaussNoise()], seed=seed)
+
+            def draw(self, seed, epoch, position):
+                return int(np.random.SeedSequence((seed, epoch, position)).generate_state(1)[0])
+
+            def apply(self, image, draw):
+                return self.build(draw)(image=image)["image"]
+
+        AugmentingImageSequence(paths, labels, 32, (256, 256), dtype="uint8", augmentation=Albumented(build))
+    """
+
+    def draw(self, seed: int, epoch: int, position: int) -> Any:
+        """What happens to the image at a position of the full list: the same for the same three numbers."""
+
+    def apply(self, image: np.ndarray, draw: Any) -> np.ndarray:
+        """A new array of the image's shape and dtype: the image, changed as drawn."""
+
+
+def check_augmenter(value, with_masks: bool = False) -> Augmenter:
+    """`value` itself; TypeError unless it has an `Augmenter`'s methods, and for masks `apply_to_mask`."""
+    for method in ("draw", "apply", "apply_to_mask") if with_masks else ("draw", "apply"):
+        if not callable(getattr(value, method, None)):
+            raise TypeError(
+                f"augmentation must have a method {method} (see course_utils.augmentation.Augmenter), and "
+                f"{type(value).__name__} has none"
+            )
+    return value
 
 
 @dataclass(frozen=True)
@@ -35,6 +74,9 @@ class Transform:
 
     Raises:
         ValueError: the angle is not finite, or a zoom is not a finite number above 0.
+
+    Example:
+        warp(image, Transform(horizontal_flip=True, angle=math.pi / 2))
     """
 
     horizontal_flip: bool = False
@@ -91,6 +133,10 @@ class Augmentation:
 
     Raises:
         ValueError: an attribute is not as described; the message names it.
+
+    Example:
+        gentle = Augmentation(0.15, vertical_flip=False)
+        image = gentle.apply(image, gentle.draw(seed=0, epoch=3, position=17))
     """
 
     strength: float = 1.0
@@ -134,6 +180,10 @@ class Augmentation:
         """The image, transformed; what comes from beyond its edge is filled as this augmentation says."""
         return warp(image, transform, fill_mode=self.fill_mode, fill_value=self.fill_value)
 
+    def apply_to_mask(self, mask: np.ndarray, transform: Transform) -> np.ndarray:
+        """The mask under its image's transform, by nearest pixel; beyond the edge as the image, or 0."""
+        return warp(mask, transform, fill_mode=self.fill_mode, nearest=True)
+
 
 def warp(
     image: np.ndarray,
@@ -163,7 +213,11 @@ def warp(
             "image must be (height, width, channels), uint8 or float32 and not empty; got "
             f"{image.shape}, {image.dtype}"
         )
-    height, width = image.shape[:2]
+    height, width, channels = image.shape
+    if channels > 4:  # OpenCV 5 would round the place that it reads, as OpenCV 4 does, and takes 512 at most
+        fours = [image[..., first : first + 4] for first in range(0, channels, 4)]
+        options = {"fill_mode": fill_mode, "fill_value": fill_value, "nearest": nearest}
+        return np.concatenate([warp(four, transform, **options) for four in fours], axis=-1)
     a, b, c, d = transform.linear()
     x, y = (width - 1) / 2, (height - 1) / 2  # the middle
     left, top, border = 0, 0, cv2.BORDER_CONSTANT
@@ -184,4 +238,4 @@ def warp(
         borderMode=border,
         borderValue=(fill_value,) * 4,
     )
-    return warped.reshape(height, width, -1)  # OpenCV drops an axis of one channel
+    return warped.reshape(height, width, channels)  # OpenCV drops an axis of one channel

@@ -1,7 +1,10 @@
 """One file -> one array. Every error names the file."""
 
+import contextlib
+import io
 import os
 from collections.abc import Callable
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -26,7 +29,7 @@ class ImageError(ValueError):
 
 
 def load_image(
-    path: str | os.PathLike,
+    file: str | os.PathLike | bytes | BinaryIO,
     target_size: tuple[int, int] | None = None,
     color_mode: str = "grayscale",
     *,
@@ -40,7 +43,8 @@ def load_image(
     black. 16-bit grey is divided by 257, so that 65535 becomes 255 and nothing is clipped.
 
     Args:
-        path: PNG, JPEG or whatever else Pillow reads. Of several frames the first is taken.
+        file: a path, the file's bytes, or a binary file that is open (read from its beginning, left open):
+            PNG, JPEG or whatever else Pillow reads. Of several frames the first is taken.
         target_size: (height, width) in pixels; None keeps the file's own size.
         color_mode: "grayscale" (1 channel) or "rgb" (3 channels).
         aspect: what to do when the proportions differ. "stretch" ignores them, "pad" keeps the whole
@@ -54,25 +58,32 @@ def load_image(
         ImageError: the file is missing, no image, cut short, larger than `MAX_PIXELS`, has 32-bit pixels,
             whose range no file states, or is damaged where the format can tell (JPEG often cannot).
         TypeError, ValueError: an argument is not as described; the message names it.
+
+    Example:
+        load_image("chest.png", (256, 256)).shape  # (256, 256, 1)
     """
     check_choice("color_mode", color_mode, COLOR_MODES)
     check_choice("aspect", aspect, ASPECTS)
     dtype = dtype_name(dtype)
     target_size = None if target_size is None else check_size("target_size", target_size)
-    array = _read(path, lambda image: _to_array(image, target_size, COLOR_MODES[color_mode], aspect))
+    array = _read(file, lambda image: _to_array(image, target_size, COLOR_MODES[color_mode], aspect))
     if array.dtype != dtype:
         array = (array.round() if dtype == "uint8" else array).astype(dtype)
     return array[..., np.newaxis] if array.ndim == 2 else array
 
 
 def load_mask(
-    path: str | os.PathLike, target_size: tuple[int, int] | None = None, *, aspect: str = "stretch"
+    file: str | os.PathLike | bytes | BinaryIO,
+    target_size: tuple[int, int] | None = None,
+    *,
+    aspect: str = "stretch",
 ) -> np.ndarray:
     """Reads a file whose pixels are names of classes, not shades: never mixed, never rescaled.
 
     Args:
-        path: 8-bit grey (the values as they are), with a palette (its numbers, not its colours), or of one
-            bit (0 and 1). Of grey PNGs with 2 or 4 bits Pillow spreads the values over 0 to 255.
+        file: as for `load_image`; 8-bit grey (the values as they are), with a palette (its numbers, not its
+            colours), or of one bit (0 and 1). Of grey PNGs with 2 or 4 bits Pillow spreads the values over
+            0 to 255.
         target_size, aspect: as for `load_image`; the nearest pixel is taken, and "pad" fills with 0.
 
     Returns:
@@ -80,6 +91,9 @@ def load_mask(
 
     Raises:
         ImageError, TypeError, ValueError: as for `load_image`. Colours, more than 8 bits, JPEG: refused.
+
+    Example:
+        np.unique(load_mask("lung.png", (256, 256)))  # the classes: [0, 1]
     """
     check_choice("aspect", aspect, ASPECTS)
     target_size = None if target_size is None else check_size("target_size", target_size)
@@ -94,18 +108,14 @@ def load_mask(
             values = _resize(values, (target_size[1], target_size[0]), aspect, Image.Resampling.NEAREST)
         return np.array(values)
 
-    return _read(path, to_array)[..., np.newaxis]
+    return _read(file, to_array)[..., np.newaxis]
 
 
-def _read(path, to_array: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+def _read(file, to_array: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
     """What `to_array` makes of the opened file; whatever goes wrong is an ImageError that names it."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must be str or pathlib.Path, got {path!r}")
+    name = _name_of(file)
     try:
-        if not os.path.isfile(path):  # to open a FIFO would wait for ever
-            raise ImageError("not a regular file" if os.path.exists(path) else "no such file")
-        # By file, not by name: by name Pillow maps an uncompressed TIFF, and misreads one to be turned.
-        with open(path, "rb") as file, Image.open(file) as image:
+        with _opened(file) as stream, Image.open(stream) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError(f"{width} x {height} pixels, more than the {MAX_PIXELS:,} allowed")
@@ -113,9 +123,32 @@ def _read(path, to_array: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
     except MemoryError:
         raise  # not the file's fault
     except ImageError as error:
-        raise ImageError(f"{os.fspath(path)}: {error}") from None
+        raise ImageError(f"{name}: {error}") from None
     except Exception as error:  # Pillow's readers raise nearly anything on a broken file
-        raise ImageError(f"{os.fspath(path)}: not a readable image ({error})") from error
+        raise ImageError(f"{name}: not a readable image ({error})") from error
+
+
+def _name_of(file) -> str:
+    """What to call the file in an error message; TypeError for what is none."""
+    if isinstance(file, (str, os.PathLike)):
+        return os.fspath(file)
+    if isinstance(file, (bytes, bytearray, memoryview)):
+        return f"image of {len(file):,} bytes"
+    if hasattr(file, "read") and not isinstance(file, io.TextIOBase):
+        return str(getattr(file, "name", type(file).__name__))
+    raise TypeError(f"file must be a path, bytes or a file opened in binary mode, got {file!r:.80}")
+
+
+def _opened(file):
+    """The file as a context that gives a binary stream; a caller's own stream stays open."""
+    if isinstance(file, (bytes, bytearray, memoryview)):
+        return io.BytesIO(file)
+    if hasattr(file, "read"):
+        return contextlib.nullcontext(file)
+    if not os.path.isfile(file):  # to open a FIFO would wait for ever
+        raise ImageError("not a regular file" if os.path.exists(file) else "no such file")
+    # By file, not by name: by name Pillow maps an uncompressed TIFF, and misreads one to be turned.
+    return open(file, "rb")
 
 
 def _to_array(image: Image.Image, target_size, mode: str, aspect: str) -> np.ndarray:

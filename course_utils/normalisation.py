@@ -19,7 +19,7 @@ def to_unit_range(images: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)  # arrays do not compare to one truth
-class Standardise:
+class Standardize:
     """0 to 255 -> mean 0, deviation 1 over the data that the two figures come from.
 
     Attributes:
@@ -28,6 +28,9 @@ class Standardise:
 
     Raises:
         ValueError: they are not finite numbers, or a deviation is not above 0.
+
+    Example:
+        normalize = Standardize(*mean_and_deviation(training_sequence))
     """
 
     mean: float | np.ndarray

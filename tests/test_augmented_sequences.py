@@ -15,7 +15,7 @@ from course_utils import (
     ImageError,
     ImageSequence,
     PreprocessingImageSequence,
-    Standardise,
+    Standardize,
     load_mask,
     to_unit_range,
 )
@@ -190,27 +190,30 @@ def test_class_weight_works(grains, kind):
 
 def test_normalise_is_any_function_of_one_image(grains):
     raw = new(AugmentingImageSequence, grains)[0][0]
-    assert new(PreprocessingImageSequence, grains, normalise=None)[0][0].max() > 200
-    standard = new(PreprocessingImageSequence, grains, normalise=Standardise(127.5, 50.0))[0][0]
+    assert new(PreprocessingImageSequence, grains, normalize=None)[0][0].max() > 200
+    standard = new(PreprocessingImageSequence, grains, normalize=Standardize(127.5, 50.0))[0][0]
     np.testing.assert_allclose(standard, (raw - 127.5) / 50, atol=1e-5)
     np.testing.assert_array_equal(new(PreprocessingImageSequence, grains)[0][0], to_unit_range(raw))
     assert PreprocessingImageSequence(grains, np.zeros(N), 4, SIZE)[0][0].dtype == np.float32
 
 
 @pytest.mark.parametrize(
-    "normalise, said",
+    "normalize, said",
     [
-        (lambda image: image.astype(np.float64), "must return a float32 array of shape"),
-        (lambda image: image.mean(), "must return a float32 array"),
+        (
+            lambda image: image.astype(np.float64),
+            "normalize was tried on greys from 0 to 255: expected an array of shape",
+        ),
+        (lambda image: image.mean(), "expected an array of shape"),
         (lambda image: None, "got NoneType"),
-        (lambda image: 1 / 0, "normalise failed on an image: ZeroDivisionError"),
-        ("unit", "normalise failed on an image: TypeError"),
-        (lambda image: image * np.float32("nan"), "must return finite values"),
+        (lambda image: 1 / 0, "normalize failed on an image: ZeroDivisionError"),
+        ("unit", "normalize failed on an image: TypeError"),
+        (lambda image: image * np.float32("nan"), "tried on greys from 0 to 255: expected finite values"),
     ],
 )
-def test_a_normaliser_that_cannot_work_fails_on_construction(grains, normalise, said):
+def test_a_normaliser_that_cannot_work_fails_on_construction(grains, normalize, said):
     with pytest.raises(ValueError, match=said):
-        new(PreprocessingImageSequence, grains, normalise=normalise)
+        new(PreprocessingImageSequence, grains, normalize=normalize)
 
 
 def test_normalised_values_are_never_uint8(grains):
@@ -238,7 +241,7 @@ def test_one_picture_that_becomes_nan_is_named_and_trains_nothing(grains, tmp_pa
     Image.new("L", (32, 24)).save(tmp_path / "black.png")
     paths = [*grains[:7], tmp_path / "black.png"]
     each_by_its_own = lambda image: (image - image.mean()) / image.std()  # noqa: E731, everybody's first
-    sequence = PreprocessingImageSequence(paths, np.zeros(8), 4, SIZE, normalise=each_by_its_own)
+    sequence = PreprocessingImageSequence(paths, np.zeros(8), 4, SIZE, normalize=each_by_its_own)
     assert np.isfinite(sequence[0][0]).all()
     with (
         pytest.raises(ImageError, match=r"batch 1, .*black\.png: expected finite values"),
@@ -265,11 +268,11 @@ def test_a_mask_takes_the_same_way_as_its_image(grains, masks):
     images, served = sequence[0]
     assert served.shape == (16, *SIZE, 1) and served.dtype == np.uint8
     assert set(np.unique(served)) == {1, 3}
-    for slot, position in enumerate(sequence._epoch_and_order[1][:16]):
+    for slot, position in enumerate(sequence.positions(0)):
         transform = sequence.augmentation.draw(0, 0, int(position))
-        by_nearest = warp(sequence.source.read(int(position)), transform, nearest=True)
+        by_nearest = warp(sequence.source[int(position)], transform, nearest=True)
         np.testing.assert_array_equal(served[slot] == 3, by_nearest > 127)
-        by_mixing = warp(sequence.source.read(int(position)), transform)
+        by_mixing = warp(sequence.source[int(position)], transform)
         np.testing.assert_array_equal(images[slot], by_mixing)
     plain = AugmentingImageSequence(grains, None, 16, SIZE, False, masks=masks)
     images, served = plain[1]
@@ -331,7 +334,7 @@ def test_masks_train_a_network_and_their_faults_are_named(grains, masks):
     for labels, options, said in (
         (None, {}, "got neither"),
         (np.zeros(N), {"masks": masks}, "got both"),
-        (None, {"masks": masks[:-1]}, "masks must have one entry a path: 39 for 40"),
+        (None, {"masks": masks[:-1]}, "masks must have one entry an image: 39 for 40"),
         (None, {"masks": str(masks[0])}, "masks must be a list of paths"),
     ):
         with pytest.raises((ValueError, TypeError), match=said):

@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 import struct
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils.images import ImageError, load_image
+from course_utils.images import ImageError, load_image, load_mask
 
 
 def save(path, array_or_image, **options):
@@ -175,10 +176,38 @@ def test_wrong_arguments_name_the_choices(tmp_path, options, said):
         load_image(save(tmp_path / "g.png", GREY), **options)
 
 
-def test_a_path_of_another_kind_is_named():
-    for path in (None, 99, b"a.png"):
-        with pytest.raises(TypeError, match="path must be str or pathlib.Path"):
-            load_image(path)
+def test_a_file_of_another_kind_is_named(tmp_path):
+    (tmp_path / "text.txt").write_text("words")
+    with open(tmp_path / "text.txt") as text:
+        for file in (None, 99, text, io.StringIO("words")):
+            with pytest.raises(TypeError, match="file must be a path, bytes or a file opened in binary mode"):
+                load_image(file)
+
+
+@pytest.mark.parametrize("load", [load_image, load_mask])
+def test_bytes_and_binary_files_give_what_their_path_gives(tmp_path, load):
+    path = save(tmp_path / "g.png", GREY)
+    data, expected = path.read_bytes(), load(path, (4, 4))
+    for given in (data, bytearray(data), memoryview(data), io.BytesIO(data)):
+        np.testing.assert_array_equal(load(given, (4, 4)), expected)
+    with open(path, "rb") as file:
+        file.seek(7)  # wherever the last reader stopped
+        np.testing.assert_array_equal(load(file, (4, 4)), expected)
+        np.testing.assert_array_equal(load(file, (4, 4)), expected)
+        assert not file.closed
+
+
+def test_broken_bytes_and_binary_files_are_named_too(tmp_path):
+    path = save(tmp_path / "g.png", GREY)
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(ImageError, match="^image of 30 bytes: not a readable image"):
+        load_image(path.read_bytes())
+    with pytest.raises(ImageError, match="^image of 0 bytes: not a readable image"):
+        load_image(b"")
+    with pytest.raises(ImageError, match="^BytesIO: not a readable image"):
+        load_image(io.BytesIO(b"words"))
+    with open(path, "rb") as file, pytest.raises(ImageError, match=r"g\.png: not a readable image"):
+        load_image(file)
 
 
 def test_running_out_of_memory_is_not_blamed_on_the_file(tmp_path, monkeypatch):

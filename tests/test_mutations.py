@@ -27,7 +27,8 @@ AUGMENTED = ("augmented_sequences", "takes_the_same_way or without_augmenting")
 A_BUFFER = """images = self.__dict__.setdefault('buffer', None)
         if images is None or len(images) != len(positions):
             images = self.buffer = np.empty("""
-SEQUENCES, INDEX = "course_utils/sequences", "data_scripts/index_folder"
+SEQUENCES, INDEX = "course_utils/sequences/basic", "data_scripts/index_folder"
+AUGMENTING = "course_utils/sequences/augmenting"
 AUGMENT, NORMAL = "course_utils/augmentation", "course_utils/normalisation"
 IMAGES, ORDER, DATASET = "course_utils/images", "course_utils/order", "course_utils/dataset"
 PANELS, EXERCISE = "course_utils/panels/is_it_still_true", "course_utils/exercises/ex02"
@@ -40,8 +41,8 @@ MUTATIONS = {
     "labels shuffled apart": (SEQUENCES, "self.labels[pos", "np.random.permutation(self.labels)[pos", *BASIC),
     "same order every epoch": (SEQUENCES, "self.seed, value, shuffle", "self.seed, 0, shuffle", *BASIC),
     "one buffer reused": (SEQUENCES, "images = np.empty(", A_BUFFER, *BASIC),
-    "all as the first": (SEQUENCES, "(self.seed, epoch, position))", "(self.seed, epoch, 0))", *AUGMENTED),
-    "augmented in evaluation": (SEQUENCES, "if not self.augment:", "if False:", *AUGMENTED),
+    "all as the first": (AUGMENTING, "(self.seed, epoch, position))", "(self.seed, epoch, 0))", *AUGMENTED),
+    "augmented in evaluation": (AUGMENTING, "if not self.augment:", "if False:", *AUGMENTED),
     "divide by 254": (NORMAL, "np.float32(255)", "np.float32(254)", "normalisation", "unit_range"),
     "one batch's deviation": (NORMAL, "= squares + values", "= values", "normalisation", "streamed"),
     "seed reused": (AUGMENT, '("epoch", epoch)', '("epoch", 0)', "augmentation", "same_three"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from course_utils.normalisation import Standardise, mean_and_deviation, to_unit_range
+from course_utils.normalisation import Standardize, mean_and_deviation, to_unit_range
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -44,12 +44,12 @@ def test_they_come_from_a_sequence_and_fit_keras_layer(numbered):
     assert mean[0] == pytest.approx(49.5) and deviation[0] == pytest.approx(np.arange(100).std())
     layer = keras.layers.Normalization(mean=mean, variance=deviation**2)
     images = sequence[1][0]
-    np.testing.assert_allclose(Standardise(mean, deviation)(images), np.asarray(layer(images)), atol=1e-5)
+    np.testing.assert_allclose(Standardize(mean, deviation)(images), np.asarray(layer(images)), atol=1e-5)
 
 
 def test_standardised_values_are_float32_of_mean_0_and_deviation_1():
     images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3)).astype(np.uint8)
-    out = Standardise(*mean_and_deviation([images]))(images)
+    out = Standardize(*mean_and_deviation([images]))(images)
     assert out.dtype == np.float32 and out.shape == images.shape
     np.testing.assert_allclose(out.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(out.std((0, 1, 2)), 1, atol=1e-5)
@@ -85,7 +85,7 @@ def test_no_batch_and_no_number_are_named(numbered):
 )
 def test_wrong_figures_are_named(mean, deviation, said):
     with pytest.raises(ValueError, match=said):
-        Standardise(mean, deviation)
+        Standardize(mean, deviation)
 
 
 def test_adapt_after_the_first_predict_changes_nothing_until_compiled_anew():

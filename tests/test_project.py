@@ -4,8 +4,6 @@ import re
 import tomllib
 from collections import Counter
 
-import pytest
-
 from tests.__main__ import PARTS
 from tests.running import NOTEBOOKS, ROOT, answer, cells, run
 
@@ -113,18 +111,3 @@ def test_the_parts_of_the_suite_add_up_to_the_whole_and_hold_every_cell_of_every
 def test_ruff_is_content():
     for command in (["check"], ["format", "--check"]):
         run("-m", "ruff", *command, ".")
-
-
-def test_only_the_listed_rooms_import_keras_and_none_imports_tensorflow():
-    for path in [*ROOT.glob("course_utils/**/*.py"), *ROOT.glob("data_scripts/*.py")]:
-        text = path.read_text(encoding="utf-8")
-        assert not re.search(r"^\s*(?:import|from) tensorflow", text, re.M), path
-        assert path.stem == "sequences" or not re.search(r"^\s*(?:import|from) keras", text, re.M), path
-
-
-@pytest.mark.parametrize("package", ["course_utils", "data_scripts"])
-def test_modules_stay_small(package):
-    for path in ROOT.glob(f"{package}/**/*.py"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        code = [line for line in lines if line.strip() and not line.strip().startswith("#")]
-        assert len(code) <= 500, f"{path}: {len(code)} lines"

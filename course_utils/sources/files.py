@@ -1,13 +1,15 @@
-"""Where the pixels come from: one small seam, `read(position) -> array`. Files, for now."""
+"""Image files and mask files as sources, one file a position."""
 
+import operator
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.dtypes import StringDType
 
-from .checks import check_choice, check_size
-from .images import ASPECTS, COLOR_MODES, ImageError, dtype_name, load_image, load_mask
+from ..checks import check_choice, check_size
+from ..images import ASPECTS, COLOR_MODES, ImageError, dtype_name, load_image, load_mask
 
 # A file that is missing should stop us before training, but a look at a million files takes minutes on a
 # network drive: up to the first number all are looked at, above it the second number, spread evenly.
@@ -16,10 +18,7 @@ CHECK_SPREAD = 1_000
 
 
 class FileSource:
-    """Image files, one a sample.
-
-    A source has `len()`, `shape` and `dtype` of one array, `read(position)` and `name(position)`; it can
-    be pickled, and `read` may be called from several threads at once.
+    """Image files, one a position; a `Source`.
 
     Args:
         paths: the files. Kept as a StringDType array: about 100 bytes a path of 90 characters.
@@ -32,6 +31,9 @@ class FileSource:
     Raises:
         TypeError, ValueError: an argument is wrong; the message names it.
         FileNotFoundError: files are missing; the message counts them and names the first.
+
+    Example:
+        FileSource(["a.png", "b.png"], (256, 256))[1].shape  # (256, 256, 1)
     """
 
     def __init__(
@@ -62,15 +64,15 @@ class FileSource:
         """What to call this sample in an error message."""
         return str(self.paths[position])
 
-    def read(self, position: int) -> np.ndarray:
+    def __getitem__(self, position: SupportsIndex) -> np.ndarray:
         """The image at a position of the list: a new array of `shape` and `dtype`, values 0 to 255.
 
         Raises:
+            IndexError: there is no such position.
             images.ImageError: the file cannot be used; the message names it.
         """
-        return load_image(
-            self.name(position), self.target_size, self.color_mode, aspect=self.aspect, dtype=self.dtype
-        )
+        path = self.name(operator.index(position))
+        return load_image(path, self.target_size, self.color_mode, aspect=self.aspect, dtype=self.dtype)
 
     def _check_files(self, check_files: bool | None) -> None:
         n = len(self)
@@ -97,9 +99,20 @@ class MaskSource(FileSource):
 
     Raises:
         ValueError: `values` is not a list of different whole numbers from 0 to 255.
+
+    Example:
+        MaskSource(["a.png", "b.png"], (256, 256), values=(0, 255))[1].max()  # 1
     """
 
-    def __init__(self, paths, target_size: tuple[int, int], *, aspect: str, values, check_files: bool | None):
+    def __init__(
+        self,
+        paths,
+        target_size: tuple[int, int],
+        *,
+        aspect: str = "stretch",
+        values: Sequence[int] | None = None,
+        check_files: bool | None = None,
+    ):
         options = {"aspect": aspect, "check_files": check_files, "argument": "masks"}
         super().__init__(paths, target_size, dtype="uint8", **options)
         self.classes = None
@@ -115,19 +128,20 @@ class MaskSource(FileSource):
             self.classes = np.full(256, -1)
             self.classes[given] = range(len(given))
 
-    def read(self, position: int) -> np.ndarray:
+    def __getitem__(self, position: SupportsIndex) -> np.ndarray:
         """The mask at a position of the list, as classes.
 
         Raises:
             images.ImageError: the file cannot be used, or holds other values than it should.
         """
-        mask = load_mask(self.name(position), self.target_size, aspect=self.aspect)
+        path = self.name(operator.index(position))
+        mask = load_mask(path, self.target_size, aspect=self.aspect)
         if self.classes is None:
             return mask
         classes = self.classes[mask]
         if (classes < 0).any():
             other = int(mask[classes < 0][0])
-            raise ImageError(f"{self.name(position)}: holds the value {other}, which is not in mask_values")
+            raise ImageError(f"{path}: holds the value {other}, which is not in mask_values")
         return classes.astype(np.uint8)
 
 

@@ -1,0 +1,7 @@
+"""The three Sequences, a file each: read; augment too; normalise too. The only room that needs Keras."""
+
+from .augmenting import AugmentingImageSequence
+from .basic import ImageSequence
+from .preprocessing import PreprocessingImageSequence
+
+__all__ = ["AugmentingImageSequence", "ImageSequence", "PreprocessingImageSequence"]

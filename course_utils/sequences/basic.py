@@ -1,0 +1,335 @@
+"""`ImageSequence`: batches of images for `fit`, `evaluate` and `predict`, read when they are asked for."""
+
+import math
+import operator
+import sys
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import keras
+import numpy as np
+
+from ..checks import check_flag, check_whole
+from ..images import ImageError
+from ..order import epoch_order
+from ..sources import FileSource, MaskSource, Source, array_fault, check_source, is_source
+from ..threads import for_each
+
+# How image files are read, which a source settles by itself.
+FILE_OPTIONS = ("target_size", "color_mode", "dtype", "aspect", "check_files")
+
+
+class ImageSequence(keras.utils.PyDataset):
+    """Image files as batches; only the batches in flight are in memory.
+
+    A batch is a pure function of (seed, epoch, index): the same whatever the number of workers, whether
+    they are threads or processes, and however often it is asked for. Keras' own shuffling permutes
+    batches, not samples, by a seed that is not ours: train with `shuffle=True` here and
+    `fit(..., shuffle=False)` there. Leave `steps_per_epoch` out: with it Keras carries batches over from one
+    epoch to the next. For a shorter epoch give fewer paths.
+
+    Args:
+        image_paths: list or array of paths. Kept as a compact array; no picture is kept. For anything but
+            image files see `from_source`.
+        labels: one entry a path, (n,) or (n, k), numbers or booleans; their dtype is kept. None with `masks`.
+        batch_size: samples a batch, at least 1. The last batch holds what is left over.
+        target_size: (height, width) in pixels.
+        color_mode: "grayscale" or "rgb".
+        shuffle: whether every epoch visits the samples in a new order. False by default, so that
+            predictions come in the order of the labels.
+        seed: 0 or more.
+        dtype: "float32" or "uint8"; values are 0 to 255 either way.
+        aspect: "stretch", "pad" or "crop", see `images.load_image`.
+        check_files: see `sources.FileSource`.
+        sample_weight: one finite number a path, how much its loss counts; served as the third element of a
+            batch. Keras takes no `class_weight` beside it.
+        masks: for segmentation, a list of paths of mask files, one an image: they are served in the place of
+            labels, uint8 (batch, height, width, 1), see `images.load_mask`. They go through whatever
+            changes the place of a pixel, and through nothing that changes its value. `class_weight` is for
+            labels: Keras refuses it with masks. Or a `Source` of masks, of the images' height and width.
+        mask_values: the grey values that the mask files hold, in the order of their classes: (0, 255) makes
+            classes 0 and 1 of the usual black and white masks. Other values are then an error. None serves
+            the values as they are.
+        workers, use_multiprocessing, max_queue_size: Keras' own (keras.io, PyDataset). The images of one
+            batch are decoded on all cores whatever they say.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the message names it and what was expected.
+        FileNotFoundError: files are missing.
+
+    Example:
+        training = ImageSequence(paths, labels, 32, (256, 256), shuffle=True)
+        model.fit(training, epochs=3, shuffle=False)
+
+    A subclass with a second input follows a shuffled batch by `positions`:
+        class WithAges(ImageSequence):
+            def __init__(self, *arguments, ages, **options):
+                super().__init__(*arguments, **options)
+                self.ages = np.asarray(ages, np.float32)
+
+            def __getitem__(self, index):
+                images, *rest = super().__getitem__(index)
+                return ({"image": images, "age": self.ages[self.positions(index)]}, *rest)
+    """
+
+    def __init__(
+        self,
+        image_paths,
+        labels,
+        batch_size: int,
+        target_size: tuple[int, int],
+        *,
+        color_mode: str = "grayscale",
+        shuffle: bool = False,
+        seed: int = 0,
+        dtype: str = "float32",
+        aspect: str = "stretch",
+        check_files: bool | None = None,
+        sample_weight=None,
+        masks=None,
+        mask_values: Sequence[int] | None = None,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
+    ):
+        super().__init__(
+            workers=check_whole("workers", workers, 0),
+            use_multiprocessing=check_flag("use_multiprocessing", use_multiprocessing),
+            # Keras takes 0 for "unbounded": the whole data set in memory (60 of 60 batches, measured).
+            max_queue_size=check_whole("max_queue_size", max_queue_size, 1),
+        )
+        self.batch_size = check_whole("batch_size", batch_size, 1)
+        self.seed = check_whole("seed", seed, 0)
+        self.shuffle = check_flag("shuffle", shuffle)
+        reading = {"aspect": aspect, "check_files": check_files}
+        if target_size is None and is_source(image_paths):  # as `from_source` calls
+            self.source: Source = image_paths
+        else:
+            self.source = FileSource(image_paths, target_size, color_mode=color_mode, dtype=dtype, **reading)
+        self.dtype = np.dtype(self.source.dtype)
+        n = len(self.source)
+        if (labels is None) == (masks is None):
+            raise ValueError(
+                "expected labels, or labels=None and masks; got " + ("neither", "both")[labels is not None]
+            )
+        self.labels = None if labels is None else _numbers("labels", labels, (n,), (n, "k"))
+        self.sample_weight = None if sample_weight is None else _numbers("sample_weight", sample_weight, (n,))
+        self.masks = None if masks is None else _mask_source(masks, self.source, mask_values, reading)
+        self.epoch = 0
+
+    @classmethod
+    def from_source(cls, source: Source, labels, batch_size: int, **options) -> Self:
+        """The same Sequence over any `Source`: .npy files, a database, a scanner's own format.
+
+        Number of channels, height, width and dtype are the source's.
+
+        Args:
+            source: a `Source`; its first array is read, to see that it is what the source says.
+            labels, batch_size: as for the class.
+            options: the class's other arguments, by name, those of a subclass of yours included; but not
+                those that say how image files are read: `target_size`, `color_mode`, `dtype`, `aspect`,
+                `check_files`.
+
+        Raises:
+            TypeError, ValueError: `source` is none (see `sources.check_source`); or as for the class.
+
+        Example:
+            ImageSequence.from_source(Bands(paths), labels, 32, shuffle=True)  # Bands: see `Source`
+        """
+        if unfit := [name for name in FILE_OPTIONS if name in options]:
+            raise TypeError(f"from_source takes no {', '.join(unfit)}: a source's arrays are what they are")
+        return cls(check_source("source", source), labels, batch_size, None, **options)
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        return math.ceil(len(self.source) / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """One batch of the present epoch.
+
+        Args:
+            index: which batch, 0 to len(self) - 1.
+
+        Returns:
+            Images (batch, height, width, channels), then labels (batch,) or (batch, k), or masks, then the
+            sample weights (batch,) where there are some; new arrays.
+
+        Raises:
+            IndexError: there is no such batch.
+            images.ImageError: an image cannot be used; the message names it and the batch.
+        """
+        epoch, positions = self._batch(index)
+        images = np.empty((len(positions), *self.source.shape), self.dtype)
+        if self.masks is None:
+            targets = self.labels[positions]
+        else:
+            targets = np.empty((len(positions), *self.masks.shape), self.masks.dtype)
+
+        def fill(slot: int) -> None:
+            position = int(positions[slot])
+            _fill(images[slot], self.image_at, self.source, position, epoch)
+            if self.masks is not None:
+                _fill(targets[slot], self.mask_at, self.masks, position, epoch)
+
+        try:
+            for_each(fill, range(len(positions)))
+        except ImageError as error:
+            raise ImageError(f"batch {index}, {error}") from error
+        weights = () if self.sample_weight is None else (self.sample_weight[positions],)
+        return images, targets, *weights
+
+    def _batch(self, index: int) -> tuple[int, np.ndarray]:
+        """The present epoch, and who is in one of its batches."""
+        index = operator.index(index)
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index}: this sequence has batches 0 to {len(self) - 1}")
+        epoch, order = self._epoch_and_order  # read once: another thread may end the epoch meanwhile
+        return epoch, order[index * self.batch_size : (index + 1) * self.batch_size]
+
+    def positions(self, index: int) -> np.ndarray:
+        """Who is in a batch of the present epoch: positions in the full list, in the order of the rows.
+
+        Args:
+            index: which batch, 0 to len(self) - 1.
+
+        Returns:
+            A new int64 array (batch,).
+
+        Raises:
+            IndexError: there is no such batch.
+
+        Example:
+            np.array_equal(labels[sequence.positions(3)], sequence[3][1])  # True
+        """
+        return self._batch(index)[1].copy()
+
+    def rng(self, position: int, epoch: int) -> np.random.Generator:
+        """Random numbers for one image in one epoch: for a subclass's own `image_at`.
+
+        They are the same whoever asks, in which batch, thread or process, and are none of those that shuffle
+        or augment. Each call begins anew.
+
+        Example:
+            image + self.rng(position, epoch).normal(0, 5, image.shape).astype(image.dtype)
+        """
+        # The 2 keeps them apart from those that shuffle (order.py) and augment (augmentation.py).
+        return np.random.default_rng((self.seed, epoch, position, 2))
+
+    def image_at(self, position: int, epoch: int) -> np.ndarray:
+        """The image at a position of the full list, as it is in this epoch. Subclasses change it here.
+
+        It must be a function of its arguments alone, and may be called from several threads at once. For
+        random numbers see `rng`.
+        """
+        return self.source[position]
+
+    def mask_at(self, position: int, epoch: int) -> np.ndarray:
+        """The mask that belongs to `image_at(position, epoch)`."""
+        return self.masks[position]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose batches are served, 0 first: the number that Keras calls `epoch`.
+
+        It moves on when a training epoch ends, or `on_epoch_end` is called by hand. `evaluate` and
+        `predict` leave it alone. Keras does not tell a Sequence of `fit(initial_epoch=5)`: set 5 here too.
+        """
+        return self._epoch_and_order[0]
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        value = check_whole("epoch", value, 0)
+        # One tuple, replaced whole: a worker thread never sees the order of another epoch.
+        self._epoch_and_order = (
+            value,
+            epoch_order(len(self.source), self.seed, value, shuffle=self.shuffle),
+        )
+
+    def on_epoch_end(self) -> None:
+        """Moves on to the next epoch. Called by Keras."""
+        if not _outside_a_training_epoch():
+            self.epoch += 1
+
+
+def _fill(place: np.ndarray, method: Callable, source: Source, position: int, epoch: int) -> None:
+    """Puts an array into its place, or raises an ImageError that names it: whatever a source or a subclass
+    does wrong."""
+    name = source.name(position)
+    try:
+        array = method(position, epoch)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise ImageError(f"{name}: {type(error).__name__}: {error}") from error
+    if fault := array_fault(array, place.shape, place.dtype):
+        raise ImageError(f"{name}: {fault}")
+    place[...] = array
+
+
+def check_on_a_ramp(name: str, function: Callable, shape: tuple[int, ...], before, after) -> None:
+    """Tries a function of an image on an image of all greys from 0 to 255.
+
+    Raises:
+        ValueError: it fails, or returns another array than one of that shape, the dtype `after` and finite
+            values.
+    """
+    ramp = np.linspace(0, 255, math.prod(shape)).reshape(shape).astype(before)
+    try:
+        got = function(ramp)
+    except Exception as error:
+        raise ValueError(f"{name} failed on an image: {type(error).__name__}: {error}") from error
+    if fault := array_fault(got, shape, np.dtype(after)):
+        raise ValueError(f"{name} was tried on greys from 0 to 255: {fault}")
+
+
+def _outside_a_training_epoch() -> bool:
+    """Whether Keras calls `on_epoch_end` for something else than the end of a training epoch.
+
+    It does so once before the first epoch of every `fit` (`EpochIterator.reset`) and around `evaluate`
+    and `predict`, and passes nothing that tells these apart (Keras 3.13 to 3.15), so we look who calls.
+    Should Keras rename its methods, epochs would still differ; only their numbers would be others, and
+    tests/test_sequences.py would say so.
+    """
+    frame = sys._getframe(2)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("keras.src."):
+            if frame.f_code.co_name in ("reset", "evaluate", "predict"):
+                return True
+            if frame.f_code.co_name == "fit":
+                return False
+        frame = frame.f_back
+    return False
+
+
+def _mask_source(masks, images: Source, values, reading: dict) -> Source:
+    """Mask files as a source, or a source of masks, that fits the images."""
+    if not is_source(masks):
+        source = MaskSource(masks, images.shape[:2], values=values, **reading)
+    elif values is not None:
+        raise ValueError("mask_values is for mask files, and masks is a source")
+    else:
+        source = check_source("masks", masks)
+    if len(source) != len(images):
+        raise ValueError(f"masks must have one entry an image: {len(source)} for {len(images)}")
+    if source.shape[:2] != images.shape[:2]:
+        raise ValueError(f"masks must have the images' height and width {images.shape[:2]}: {source.shape}")
+    return source
+
+
+def _numbers(name: str, values, *shapes: tuple) -> np.ndarray:
+    """The values as an array of our own of one of the shapes ("k" is any length), dtype kept."""
+    if isinstance(values, np.ma.MaskedArray) and values.mask.any():
+        raise ValueError(f"{name} must not be masked: a hidden value would be trained on")
+    try:
+        array = np.array(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must have as many entries in every row ({error})") from None
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name} must be numbers of at most 64 bits or booleans, got dtype {array.dtype}")
+    if array.size == 0 or array.ndim > len(shapes) or array.shape[:1] != shapes[0]:
+        wanted = " or ".join(str(shape).replace("'", "") for shape in shapes)
+        raise ValueError(f"{name} must have shape {wanted}, one entry an image; got {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        first = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise ValueError(f"{name} must be finite; the one at position {first} is {array[first]}")
+    return array

@@ -1,0 +1,98 @@
+"""The seam between whatever holds the pixels and the Sequences that serve them."""
+
+from typing import Protocol, SupportsIndex
+
+import numpy as np
+
+from ..checks import check_whole
+
+
+class Source(Protocol):
+    """What holds the images: one array a position, all of one shape and dtype.
+
+    The first two methods are Grain's random-access protocol (google-grain.readthedocs.io, data sources), so
+    that Grain reads our sources as they are, and one of Grain's becomes ours with the three names that it
+    lacks.
+
+    Attributes:
+        shape: of one array, (height, width, channels).
+        dtype: of its numbers, at most 64 bits each; "float32", 0 to 255, is what the augmentation and the
+            normalisers of this package are made for.
+
+    It may be read from several threads at once. It is copied into worker processes: open a file or a
+    connection at the first read in each process, not in `__init__`.
+
+    Example:
+        class Bands:  # satellite images, one .npy file each
+            shape, dtype = (64, 64, 5), "float32"
+
+            def __init__(self, paths): self.paths = paths
+            def __len__(self): return len(self.paths)
+            def __getitem__(self, position): return np.load(self.paths[position])
+            def name(self, position): return str(self.paths[position])
+
+        ImageSequence.from_source(Bands(paths), labels, 32)[0][0].shape  # (32, 64, 64, 5)
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype | str
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def __getitem__(self, position: SupportsIndex) -> np.ndarray:
+        """The image at a position, 0 to len - 1: a new array, or one that nobody will change."""
+
+    def name(self, position: int) -> str:
+        """What to call it in an error message: a file, a row, an address."""
+
+
+MEMBERS = ("__len__", "__getitem__", "shape", "dtype", "name")
+
+
+def is_source(value) -> bool:
+    """Whether it has all that a `Source` has. A pandas Series of paths has not: its `name` is no method."""
+    return all(hasattr(value, member) for member in MEMBERS) and callable(value.name)
+
+
+def check_source(name: str, value) -> Source:
+    """`value` itself, after a look at its first array.
+
+    Raises:
+        TypeError: it is no `Source`; the message says what is missing.
+        ValueError: it holds nothing, its shape or dtype is none that an image can have, or its first array
+            is another than they say.
+    """
+    if not is_source(value):
+        missing = [member for member in MEMBERS if not hasattr(value, member)]
+        raise TypeError(
+            f"{name} must be a source (see course_utils.Source): {type(value).__name__} has no "
+            f"{', '.join(missing) or 'method name(position)'}"
+        )
+    check_whole(f"len({name})", len(value), 1)
+    shape, dtype = value.shape, np.dtype(value.dtype)
+    if not isinstance(shape, tuple) or len(shape) != 3:
+        raise ValueError(f"{name}.shape must be one image's (height, width, channels), got {shape!r}")
+    for side in shape:
+        check_whole(f"each of {name}.shape", side, 1)
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise ValueError(f"{name}.dtype must be numbers of at most 64 bits or booleans, got {dtype}")
+    if fault := array_fault(value[0], shape, dtype):
+        raise ValueError(f"{name}[0], {value.name(0)}: {fault}")
+    return value
+
+
+def array_fault(array, shape: tuple[int, ...], dtype: np.dtype) -> str:
+    """What is wrong with an array that should have that shape and dtype and finite values; "" if nothing.
+
+    NumPy would broadcast another shape, cast another dtype and turn None into NaN, all silently; and one NaN
+    makes every weight of a network NaN.
+    """
+    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
+        return (
+            f"expected an array of shape {shape} and dtype {dtype}, got {type(array).__name__} of shape "
+            f"{getattr(array, 'shape', None)} and dtype {getattr(array, 'dtype', None)}"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return "expected finite values, got NaN or infinity"
+    return ""
