@@ -51,15 +51,14 @@ class Augmenter(Protocol):
         """A new array of the image's shape and dtype: the image, changed as drawn."""
 
 
-def check_augmenter(value, with_masks: bool = False) -> Augmenter:
-    """`value` itself; TypeError unless it has an `Augmenter`'s methods, and for masks `apply_to_mask`."""
+def check_augmenter(value, with_masks: bool = False) -> None:
+    """TypeError unless `value` has an `Augmenter`'s methods, and for masks `apply_to_mask`."""
     for method in ("draw", "apply", "apply_to_mask") if with_masks else ("draw", "apply"):
         if not callable(getattr(value, method, None)):
             raise TypeError(
                 f"augmentation must have a method {method} (see course_utils.augmentation.Augmenter), and "
                 f"{type(value).__name__} has none"
             )
-    return value
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Mutation(NamedTuple):
 
 
 BASIC = ("sequences", "len_is or labels_keep or differs_every or new_memory")
+ROWS = ("sources", "positions_say")
 AUGMENTED = ("augmented_sequences", "takes_the_same_way or without_augmenting")
 A_BUFFER = """images = self.__dict__.setdefault('buffer', None)
         if images is None or len(images) != len(positions):
@@ -41,6 +42,8 @@ MUTATIONS = {
     "labels shuffled apart": (SEQUENCES, "self.labels[pos", "np.random.permutation(self.labels)[pos", *BASIC),
     "same order every epoch": (SEQUENCES, "self.seed, value, shuffle", "self.seed, 0, shuffle", *BASIC),
     "one buffer reused": (SEQUENCES, "images = np.empty(", A_BUFFER, *BASIC),
+    "weights apart": (SEQUENCES, "weight[positions]", "weight[: len(positions)]", *ROWS),
+    "positions of batch 0": (SEQUENCES, "self._batch(index)[1]", "self._batch(0)[1]", *ROWS),
     "all as the first": (AUGMENTING, "(self.seed, epoch, position))", "(self.seed, epoch, 0))", *AUGMENTED),
     "augmented in evaluation": (AUGMENTING, "if not self.augment:", "if False:", *AUGMENTED),
     "divide by 254": (NORMAL, "np.float32(255)", "np.float32(254)", "normalisation", "unit_range"),

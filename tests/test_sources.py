@@ -220,11 +220,13 @@ def test_the_subclass_trains_with_paths_too(numbered):
 
 
 def test_positions_say_who_is_in_a_batch(numbered):
-    sequence = ImageSequence(numbered, np.arange(100), 32, (8, 8), shuffle=True)
+    here = np.arange(100)
+    sequence = ImageSequence(numbered, here, 32, (8, 8), shuffle=True, sample_weight=here)
     for _ in range(2):
         for index in range(len(sequence)):
             positions = sequence.positions(index)
-            np.testing.assert_array_equal(positions, sequence[index][1])
+            for rows in (sequence[index][0][:, 0, 0, 0], *sequence[index][1:]):
+                np.testing.assert_array_equal(positions, rows)
             positions[:] = 0  # the caller's own
         sequence.on_epoch_end()
     with pytest.raises(IndexError, match="batch 4: this sequence has batches 0 to 3"):

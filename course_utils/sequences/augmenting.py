@@ -89,7 +89,8 @@ class AugmentingImageSequence(ImageSequence):
         ours = Augmentation(strength, horizontal_flip, vertical_flip, rotation, zoom, fill_mode, fill_value)
         if augmentation is not None and ours != Augmentation():
             raise ValueError("expected an augmentation or strength, flips and the like; got both")
-        self.augmentation = check_augmenter(augmentation or ours, with_masks=self.masks is not None)
+        self.augmentation = ours if augmentation is None else augmentation
+        check_augmenter(self.augmentation, with_masks=self.masks is not None)
         if self.augment:
             try_out = partial(self._augmented, epoch=0, position=0)
             check_on_a_ramp("augmentation", try_out, self.source.shape, self.dtype, self.dtype)
