@@ -30,18 +30,17 @@ class Augmenter(Protocol):
     It may be called from several threads at once, so nothing that it draws may be kept in it. For masks it
     needs a third method, `apply_to_mask(mask, draw)`, like `apply`.
 
-    Example: pipelines of Albumentations (not installed with this package), a new one for each image.
-        class Albumented:
-            def __init__(self, build):
-                self.build = build  # lambda seed: A.Compose([A.RandomGamma(), A.GaussNoise()], seed=seed)
-
-            def draw(self, seed, epoch, position):
-                return int(np.random.SeedSequence((seed, epoch, position)).generate_state(1)[0])
-
-            def apply(self, image, draw):
-                return self.build(draw)(image=image)["image"]
-
-        AugmentingImageSequence(paths, labels, 32, (256, 256), dtype="uint8", augmentation=Albumented(build))
+    Example, with pipelines of Albumentations (not installed with this package), a new one for each image:
+        >>> class Albumented:
+        ...     def __init__(self, build):
+        ...         self.build = build
+        ...     def draw(self, seed, epoch, position):
+        ...         return int(np.random.SeedSequence((seed, epoch, position)).generate_state(1)[0])
+        ...     def apply(self, image, draw):
+        ...         return self.build(draw)(image=image)["image"]
+        >>> def build(seed):
+        ...     return A.Compose([A.RandomGamma(), A.GaussNoise()], seed=seed)
+        >>> sequence = AugmentingImageSequence(paths, labels, 32, (64, 64), augmentation=Albumented(build))
     """
 
     def draw(self, seed: int, epoch: int, position: int) -> Any:
@@ -75,7 +74,8 @@ class Transform:
         ValueError: the angle is not finite, or a zoom is not a finite number above 0.
 
     Example:
-        warp(image, Transform(horizontal_flip=True, angle=math.pi / 2))
+        >>> Transform(angle=math.pi / 2).tilt
+        90.0
     """
 
     horizontal_flip: bool = False
@@ -134,8 +134,8 @@ class Augmentation:
         ValueError: an attribute is not as described; the message names it.
 
     Example:
-        gentle = Augmentation(0.15, vertical_flip=False)
-        image = gentle.apply(image, gentle.draw(seed=0, epoch=3, position=17))
+        >>> gentle = Augmentation(0.15, vertical_flip=False)
+        >>> changed = gentle.apply(image, gentle.draw(seed=0, epoch=3, position=17))
     """
 
     strength: float = 1.0
@@ -205,6 +205,10 @@ def warp(
 
     Raises:
         ValueError: the image or `fill_mode` is not as described.
+
+    Example:
+        >>> np.array_equal(warp(image, Transform(horizontal_flip=True)), image[:, ::-1])
+        True
     """
     check_choice("fill_mode", fill_mode, FILL_MODES)
     if image.ndim != 3 or image.size == 0 or image.dtype not in (np.uint8, np.float32):

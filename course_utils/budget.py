@@ -17,7 +17,9 @@ BATCHES_ALIVE = 3
 def array_bytes(shape: tuple[int, ...], dtype="float32") -> int:
     """What an array of that shape and dtype takes.
 
-    array_bytes((32, 256, 256, 1))  # 8388608
+    Example:
+        >>> array_bytes((32, 256, 256, 1), "float32")
+        8388608
     """
     return math.prod(shape) * np.dtype(dtype).itemsize
 
@@ -45,6 +47,10 @@ def images_in_fit(batch_size: int, shape: tuple[int, int, int], dtype="float32",
         shape: of one image, (height, width, channels).
         dtype: of its numbers.
         base: bytes that the process holds already.
+
+    Example:
+        >>> images_in_fit(32, (256, 256, 1)).alive
+        25165824
     """
     batch = array_bytes((batch_size, *shape), dtype)
     return Need(batch, BATCHES_ALIVE * batch, base + BATCHES_ALIVE * batch)

@@ -26,6 +26,10 @@ class Dataset:
         lesions: float32 array (n, 3): x and y of the lesion's middle and its radius, 0 to 1, in parts of
             the picture's width and height from the upper left corner; NaN where none is known.
         splits: StringDType array, "train", "validation" or "test"; all "train" without that column.
+
+    Example:
+        >>> train = read_labels("labels.csv").split("train")
+        >>> sequence = ImageSequence(train.paths, train.labels, 32, (64, 64), shuffle=True)
     """
 
     folder: Path
@@ -76,6 +80,10 @@ def read_labels(labels_csv: str | os.PathLike) -> Dataset:
         FileNotFoundError: there is no such file.
         ValueError: a column is missing, a row is wrong, a file name leaves the folder, a file is listed
             twice, or a patient is in two splits. The message names the file and the line.
+
+    Example:
+        >>> len(read_labels("labels.csv").head(4))
+        4
     """
     labels_csv = Path(labels_csv)
     if labels_csv.is_dir():

@@ -25,6 +25,11 @@ class ImageError(ValueError):
 
     One plain message, so that it survives pickling: an exception that does not makes Keras' worker
     processes hang for ever (measured with Keras 3.15).
+
+    Example:
+        >>> load_image("gone.png")
+        Traceback (most recent call last):
+        course_utils.images.ImageError: gone.png: no such file
     """
 
 
@@ -60,7 +65,8 @@ def load_image(
         TypeError, ValueError: an argument is not as described; the message names it.
 
     Example:
-        load_image("chest.png", (256, 256)).shape  # (256, 256, 1)
+        >>> load_image("chest.png", (256, 256)).shape
+        (256, 256, 1)
     """
     check_choice("color_mode", color_mode, COLOR_MODES)
     check_choice("aspect", aspect, ASPECTS)
@@ -93,7 +99,8 @@ def load_mask(
         ImageError, TypeError, ValueError: as for `load_image`. Colours, more than 8 bits, JPEG: refused.
 
     Example:
-        np.unique(load_mask("lung.png", (256, 256)))  # the classes: [0, 1]
+        >>> np.unique(load_mask("lung.png", (256, 256)))  # the classes
+        array([0, 1], dtype=uint8)
     """
     check_choice("aspect", aspect, ASPECTS)
     target_size = None if target_size is None else check_size("target_size", target_size)

@@ -14,6 +14,10 @@ def to_unit_range(images: np.ndarray) -> np.ndarray:
 
     Returns:
         A new float32 array of that shape. (`images / 255.0` of whole numbers would be float64: twice that.)
+
+    Example:
+        >>> to_unit_range(np.uint8([0, 51, 255]))
+        array([0. , 0.2, 1. ], dtype=float32)
     """
     return np.divide(images, np.float32(255), dtype=np.float32)
 
@@ -30,7 +34,9 @@ class Standardize:
         ValueError: they are not finite numbers, or a deviation is not above 0.
 
     Example:
-        normalize = Standardize(*mean_and_deviation(training_sequence))
+        >>> plain = ImageSequence(paths, labels, 32, (64, 64))
+        >>> normalize = Standardize(*mean_and_deviation(plain))
+        >>> sequence = PreprocessingImageSequence(paths, labels, 32, (64, 64), normalize=normalize)
     """
 
     mean: float | np.ndarray
@@ -72,6 +78,11 @@ def mean_and_deviation(batches: Iterable) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: there is no batch, one has not this shape or the channels of the others, a value is not
             finite, or the Sequence augments. The message names the batch.
+
+    Example:
+        >>> mean, deviation = mean_and_deviation(ImageSequence(paths, labels, 32, (64, 64)))
+        >>> mean.shape
+        (1,)
     """
     if getattr(batches, "augment", False):
         raise ValueError("expected a Sequence that does not augment: make one with augment=False")

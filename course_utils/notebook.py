@@ -14,6 +14,10 @@ def quiet() -> Iterator[None]:
     TensorFlow 2.20, tensorflow#100442) nor `contextlib.redirect_stderr` stops them. That variable does stop
     the notes that follow later, in `fit`; it is set to 1 (warnings and worse) unless you have set it. An
     exception raised inside the block is still shown: it is Python's, not the descriptor's.
+
+    Example:
+        >>> with quiet():
+        ...     import keras
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     sys.stderr.flush()
@@ -41,6 +45,11 @@ def claim(holds: bool, sentence: str) -> None:
 
     Raises:
         AssertionError: `holds` is false. The message is the sentence.
+
+    Example:
+        >>> held = sum(load_image(path).nbytes for path in paths)
+        >>> claim(held > 10**5, f"{len(paths)} images take {held:,} bytes.")
+        40 images take 655,360 bytes.
     """
     if not holds:
         raise AssertionError(f"Not true here: {sentence}")

@@ -26,6 +26,12 @@ def epoch_order(
 
     Raises:
         ValueError: an argument is out of range; the message names it.
+
+    Example:
+        >>> np.array_equal(epoch_order(6, seed=0, epoch=0), epoch_order(6, seed=0, epoch=1))
+        False
+        >>> epoch_order(6, 0, 0, rank=1, world=2, shuffle=False)
+        array([1, 3, 5])
     """
     n, seed, epoch = check_whole("n", n, 0), check_whole("seed", seed, 0), check_whole("epoch", epoch, 0)
     world, rank = check_whole("world", world, 1), check_whole("rank", rank, 0)
@@ -53,6 +59,10 @@ def cut(n: int, batch_size: int, rule: str = "ceil") -> list[range]:
 
     Raises:
         ValueError: there is no such rule, or a number is out of range; the message names it.
+
+    Example:
+        >>> cut(5, 2)
+        [range(0, 2), range(2, 4), range(4, 5)]
     """
     n, batch_size = check_whole("n", n, 0), check_whole("batch_size", batch_size, 1)
     counts = {"ceil": -(-n // batch_size), "floor": n // batch_size, "floor + 1": n // batch_size + 1}

@@ -31,6 +31,11 @@ def memory_limit(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgrou
     Args:
         proc: where the proc file system is mounted.
         cgroups: where the control groups are mounted.
+
+    Example:
+        >>> limit = memory_limit()
+        >>> limit.bytes > 0, limit.source
+        (True, '...')
     """
     limits = [MemoryLimit(psutil.virtual_memory().total, "machine")]
     limits += _cgroup_limits(proc, cgroups)

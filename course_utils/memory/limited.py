@@ -56,6 +56,11 @@ class Outcome:
         peak: the most bytes taken by the child and its own children.
         seconds, bytes: the curve; seconds since the function began, bytes taken.
         kind: what is counted: "PSS without files" (Linux), "PSS" (older kernels), "USS" or "RSS".
+
+    Example:
+        >>> outcome = run_limited(sum, [1, 2, 3])
+        >>> outcome.ended, outcome.value
+        ('finished', 6)
     """
 
     ended: str
@@ -114,6 +119,10 @@ def run_limited(
     Raises:
         TypeError: `function` is not callable, or it or its arguments cannot be pickled.
         ValueError: `allowance` or `timeout` is not a positive number.
+
+    Example:
+        >>> run_limited(np.ones, 10**8, allowance=50e6).ended  # 800 MB
+        'limit'
     """
     if not callable(function):
         raise TypeError(f"function must be callable, not {function!r}")

@@ -213,10 +213,6 @@ class Sampler:
 class PeakMeter:
     """How much memory a block of code takes at its peak, children included.
 
-        with PeakMeter() as meter:
-            ...
-        meter.growth  # bytes
-
     Counted is what `memory_now` counts: no other process makes these figures move.
 
     A thread samples the memory. A peak too short for that, or in one long C call, is caught where the kernel
@@ -232,6 +228,12 @@ class PeakMeter:
     Args:
         interval: least pause between two samples, in seconds. It grows with the size of the process, to keep
             the sampling below about 1/8 of one core.
+
+    Example:
+        >>> with PeakMeter() as meter:
+        ...     numbers = np.ones(10**7)
+        >>> meter.growth > 75e6
+        True
     """
 
     kind = MEMORY_KIND

@@ -33,9 +33,9 @@ class AugmentingImageSequence(ImageSequence):
             or fails on an image.
 
     Example:
-        chests = {"horizontal_flip": False, "vertical_flip": False, "strength": 0.15, "shuffle": True}
-        training = AugmentingImageSequence(paths, labels, 32, (256, 256), **chests)
-        model.fit(training, epochs=3, shuffle=False)
+        >>> chests = {"horizontal_flip": False, "vertical_flip": False, "strength": 0.15}
+        >>> training = AugmentingImageSequence(paths, labels, 32, (64, 64), shuffle=True, **chests)
+        >>> history = model.fit(training, epochs=3, shuffle=False)
     """
 
     def __init__(

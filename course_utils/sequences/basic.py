@@ -58,18 +58,18 @@ class ImageSequence(keras.utils.PyDataset):
         FileNotFoundError: files are missing.
 
     Example:
-        training = ImageSequence(paths, labels, 32, (256, 256), shuffle=True)
-        model.fit(training, epochs=3, shuffle=False)
+        >>> training = ImageSequence(paths, labels, 32, (64, 64), shuffle=True)
+        >>> history = model.fit(training, epochs=3, shuffle=False)
 
     A subclass with a second input follows a shuffled batch by `positions`:
-        class WithAges(ImageSequence):
-            def __init__(self, *arguments, ages, **options):
-                super().__init__(*arguments, **options)
-                self.ages = np.asarray(ages, np.float32)
-
-            def __getitem__(self, index):
-                images, *rest = super().__getitem__(index)
-                return ({"image": images, "age": self.ages[self.positions(index)]}, *rest)
+        >>> class WithAges(ImageSequence):
+        ...     def __init__(self, *arguments, ages, **options):
+        ...         super().__init__(*arguments, **options)
+        ...         self.ages = np.asarray(ages, np.float32)
+        ...     def __getitem__(self, index):
+        ...         images, *rest = super().__getitem__(index)
+        ...         return ({"image": images, "age": self.ages[self.positions(index)]}, *rest)
+        >>> sequence = WithAges(paths, labels, 32, (64, 64), shuffle=True, ages=ages)
     """
 
     def __init__(
@@ -134,7 +134,8 @@ class ImageSequence(keras.utils.PyDataset):
             TypeError, ValueError: `source` is none (see `sources.check_source`); or as for the class.
 
         Example:
-            ImageSequence.from_source(Bands(paths), labels, 32, shuffle=True)  # Bands: see `Source`
+            >>> files = FileSource(paths, (64, 64), color_mode="rgb")
+            >>> sequence = ImageSequence.from_source(files, labels, 32, shuffle=True)
         """
         if unfit := [name for name in FILE_OPTIONS if name in options]:
             raise TypeError(f"from_source takes no {', '.join(unfit)}: a source's arrays are what they are")
@@ -199,7 +200,9 @@ class ImageSequence(keras.utils.PyDataset):
             IndexError: there is no such batch.
 
         Example:
-            np.array_equal(labels[sequence.positions(3)], sequence[3][1])  # True
+            >>> sequence = ImageSequence(paths, labels, 10, (64, 64), shuffle=True)
+            >>> np.array_equal(labels[sequence.positions(3)], sequence[3][1])
+            True
         """
         return self._batch(index)[1].copy()
 
@@ -210,7 +213,11 @@ class ImageSequence(keras.utils.PyDataset):
         or augment. Each call begins anew.
 
         Example:
-            image + self.rng(position, epoch).normal(0, 5, image.shape).astype(image.dtype)
+            >>> class Noisy(ImageSequence):
+            ...     def image_at(self, position, epoch):
+            ...         noise = self.rng(position, epoch).standard_normal(self.source.shape, np.float32)
+            ...         return super().image_at(position, epoch) + 5 * noise
+            >>> images, _ = Noisy(paths, labels, 32, (64, 64))[0]
         """
         # The 2 keeps them apart from those that shuffle (order.py) and augment (augmentation.py).
         return np.random.default_rng((self.seed, epoch, position, 2))

@@ -32,9 +32,9 @@ class PreprocessingImageSequence(AugmentingImageSequence):
             function.
 
     Example:
-        training = PreprocessingImageSequence(paths, labels, 32, (256, 256), shuffle=True)
-        validation = PreprocessingImageSequence(others, their_labels, 32, (256, 256), augment=False)
-        model.fit(training, validation_data=validation, epochs=3, shuffle=False)
+        >>> training = PreprocessingImageSequence(paths[8:], labels[8:], 32, (64, 64), shuffle=True)
+        >>> validation = PreprocessingImageSequence(paths[:8], labels[:8], 8, (64, 64), augment=False)
+        >>> history = model.fit(training, validation_data=validation, epochs=3, shuffle=False)
     """
 
     def __init__(

@@ -33,7 +33,8 @@ class FileSource:
         FileNotFoundError: files are missing; the message counts them and names the first.
 
     Example:
-        FileSource(["a.png", "b.png"], (256, 256))[1].shape  # (256, 256, 1)
+        >>> FileSource(paths, (256, 256), color_mode="rgb")[1].shape
+        (256, 256, 3)
     """
 
     def __init__(
@@ -101,7 +102,8 @@ class MaskSource(FileSource):
         ValueError: `values` is not a list of different whole numbers from 0 to 255.
 
     Example:
-        MaskSource(["a.png", "b.png"], (256, 256), values=(0, 255))[1].max()  # 1
+        >>> MaskSource(masks, (256, 256), values=(0, 1))[1].shape
+        (256, 256, 1)
     """
 
     def __init__(

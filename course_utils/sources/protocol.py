@@ -23,15 +23,14 @@ class Source(Protocol):
     connection at the first read in each process, not in `__init__`.
 
     Example:
-        class Bands:  # satellite images, one .npy file each
-            shape, dtype = (64, 64, 5), "float32"
-
-            def __init__(self, paths): self.paths = paths
-            def __len__(self): return len(self.paths)
-            def __getitem__(self, position): return np.load(self.paths[position])
-            def name(self, position): return str(self.paths[position])
-
-        ImageSequence.from_source(Bands(paths), labels, 32)[0][0].shape  # (32, 64, 64, 5)
+        >>> class Bands:  # satellite images, one .npy file each
+        ...     shape, dtype = (64, 64, 5), "float32"
+        ...     def __init__(self, paths): self.paths = paths
+        ...     def __len__(self): return len(self.paths)
+        ...     def __getitem__(self, position): return np.load(self.paths[position])
+        ...     def name(self, position): return str(self.paths[position])
+        >>> ImageSequence.from_source(Bands(npy_paths), labels, 32)[0][0].shape
+        (32, 64, 64, 5)
     """
 
     shape: tuple[int, int, int]

@@ -1,0 +1,79 @@
+"""The examples in the docstrings run as they are written."""
+
+import csv
+import doctest
+import math
+from importlib import import_module
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import course_utils
+from course_utils import budget, order
+from tests.running import ROOT
+
+N, SIDE = 40, 64
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "course_utils").rglob("*.py"))
+]
+EXAMPLES = {
+    test.name: test
+    for module in MODULES
+    for test in doctest.DocTestFinder(exclude_empty=True).find(import_module(module))
+    if test.examples
+}
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """What the examples speak of: files in a folder, and names."""
+    folder = tmp_path_factory.mktemp("reader")
+    rng = np.random.default_rng(0)
+    grain = rng.integers(0, 256, (N, SIDE, SIDE)).astype(np.uint8)
+    names = [[f"{kind}{i:02}.{suffix}" for i in range(N)]
+             for kind, suffix in (("image", "png"), ("mask", "png"), ("bands", "npy"))]  # fmt: skip
+    for pixels, image, mask, bands in zip(grain, *names, strict=True):
+        Image.fromarray(pixels).save(folder / image)
+        Image.fromarray(pixels // 128).save(folder / mask)
+        np.save(folder / bands, np.repeat(pixels[..., None], 5, axis=-1).astype(np.float32))
+    Image.fromarray(grain[0]).save(folder / "chest.png")
+    Image.fromarray(grain[0] // 128).save(folder / "lung.png")
+    with open(folder / "labels.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("file", "label"), *((name, i % 2) for i, name in enumerate(names[0]))])
+    pool, dense = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)
+    model = keras.Sequential([keras.Input((None, None, 1)), pool, dense])
+    model.compile("sgd", "mse")
+    model.fit = lambda *arguments, fit=model.fit, **options: fit(*arguments, verbose=0, **options)
+    paths, masks, npy_paths = ([str(folder / name) for name in some] for some in names)
+    # Of Albumentations as much as the example names.
+    compose = lambda transforms, seed: lambda image: {"image": image[::-1].copy()}  # noqa: E731
+    albumentations = SimpleNamespace(Compose=compose, RandomGamma=object, GaussNoise=object)
+    public = {name: getattr(course_utils, name) for name in course_utils.__all__} | vars(budget) | vars(order)
+    return folder, public | {
+        "A": albumentations, "keras": keras, "math": math, "np": np, "model": model, "paths": paths,
+        "masks": masks, "npy_paths": npy_paths, "labels": np.arange(N) % 2, "ages": np.arange(N),
+        "image": grain[0][..., np.newaxis],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_runs_as_written(reader, monkeypatch, name):
+    folder, names = reader
+    monkeypatch.chdir(folder)
+    test = EXAMPLES[name]
+    test.globs = dict(names)
+    said = []
+    results = doctest.DocTestRunner(optionflags=OPTIONS).run(test, out=said.append)
+    assert results.attempted and not results.failed, "".join(said)
+
+
+def test_every_public_name_has_an_example():
+    shown = {name.split(".")[-1] for name in EXAMPLES}
+    assert set(course_utils.__all__) <= shown
+    for kind in ("from_source", "positions", "rng"):
+        assert kind in shown
