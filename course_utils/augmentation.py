@@ -22,6 +22,7 @@ from .checks import check_between, check_choice, check_flag, check_whole
 cv2.setNumThreads(1)
 
 FILL_MODES = ("reflect", "constant")
+WARPED = ("uint8", "float32")
 
 
 class Augmenter(Protocol):
@@ -52,12 +53,23 @@ class Augmenter(Protocol):
 
 def check_augmenter(value, with_masks: bool = False) -> None:
     """TypeError unless `value` has an `Augmenter`'s methods, and for masks `apply_to_mask`."""
+    if isinstance(value, type):
+        raise TypeError(f"augmentation must be an object, got the class {value.__name__}: call it")
     for method in ("draw", "apply", "apply_to_mask") if with_masks else ("draw", "apply"):
         if not callable(getattr(value, method, None)):
             raise TypeError(
                 f"augmentation must have a method {method} (see course_utils.augmentation.Augmenter), and "
                 f"{type(value).__name__} has none"
             )
+
+
+def check_warped(name: str, dtype) -> None:
+    """ValueError unless images of that dtype can be flipped, turned and zoomed here."""
+    if np.dtype(dtype) not in WARPED:
+        raise ValueError(
+            f"{name} is {dtype}: flips, rotation and zoom are made for {' and '.join(WARPED)}. Convert it in "
+            "the source, give an augmentation of your own, or augment=False"
+        )
 
 
 @dataclass(frozen=True)
@@ -211,7 +223,7 @@ def warp(
         True
     """
     check_choice("fill_mode", fill_mode, FILL_MODES)
-    if image.ndim != 3 or image.size == 0 or image.dtype not in (np.uint8, np.float32):
+    if image.ndim != 3 or image.size == 0 or image.dtype not in WARPED:
         raise ValueError(
             "image must be (height, width, channels), uint8 or float32 and not empty; got "
             f"{image.shape}, {image.dtype}"

@@ -48,8 +48,8 @@ def load_image(
     black. 16-bit grey is divided by 257, so that 65535 becomes 255 and nothing is clipped.
 
     Args:
-        file: a path, the file's bytes, or a binary file that is open (read from its beginning, left open):
-            PNG, JPEG or whatever else Pillow reads. Of several frames the first is taken.
+        file: a path, the file's bytes, or a binary file that is open (it is left open, and read from its
+            beginning if it can seek). PNG, JPEG or whatever else Pillow reads; of several frames the first.
         target_size: (height, width) in pixels; None keeps the file's own size.
         color_mode: "grayscale" (1 channel) or "rgb" (3 channels).
         aspect: what to do when the proportions differ. "stretch" ignores them, "pad" keeps the whole

@@ -15,10 +15,15 @@ def to_unit_range(images: np.ndarray) -> np.ndarray:
     Returns:
         A new float32 array of that shape. (`images / 255.0` of whole numbers would be float64: twice that.)
 
+    Raises:
+        TypeError: they are of another dtype, whose largest value is not 255.
+
     Example:
         >>> to_unit_range(np.uint8([0, 51, 255]))
         array([0. , 0.2, 1. ], dtype=float32)
     """
+    if images.dtype not in (np.uint8, np.float32):
+        raise TypeError(f"images must be uint8 or float32, with values 0 to 255; got {images.dtype}")
     return np.divide(images, np.float32(255), dtype=np.float32)
 
 

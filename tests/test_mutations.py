@@ -45,7 +45,7 @@ MUTATIONS = {
     "weights apart": (SEQUENCES, "weight[positions]", "weight[: len(positions)]", *ROWS),
     "positions of batch 0": (SEQUENCES, "self._batch(index)[1]", "self._batch(0)[1]", *ROWS),
     "all as the first": (AUGMENTING, "(self.seed, epoch, position))", "(self.seed, epoch, 0))", *AUGMENTED),
-    "augmented in evaluation": (AUGMENTING, "if not self.augment:", "if False:", *AUGMENTED),
+    "augmented in evaluation": (AUGMENTING, "if self.augment else image", "if True else image", *AUGMENTED),
     "divide by 254": (NORMAL, "np.float32(255)", "np.float32(254)", "normalisation", "unit_range"),
     "one batch's deviation": (NORMAL, "= squares + values", "= values", "normalisation", "streamed"),
     "seed reused": (AUGMENT, '("epoch", epoch)', '("epoch", 0)', "augmentation", "same_three"),

@@ -83,26 +83,94 @@ def test_each_of_five_bands_takes_the_same_way(bands):
         np.testing.assert_allclose(sequence[0][0][..., band : band + 1], alone, atol=1e-3)
 
 
+class Kept(Bands):
+    """Arrays in memory, each the source's own."""
+
+    def __init__(self, arrays):
+        self.arrays, self.shape, self.dtype = arrays, arrays.shape[1:], arrays.dtype
+
+    def __len__(self):
+        return len(self.arrays)
+
+    def __getitem__(self, position):
+        return self.arrays[position]
+
+    def name(self, position):
+        return f"row {position}"
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float64", "bool"])
-def test_other_dtypes_are_served_as_they_are_and_augmented_where_that_is_possible(dtype):
-    class Greys(Bands):
-        shape = (4, 6, 1)
-
-        def __getitem__(self, position):
-            return np.full(self.shape, position, self.dtype)
-
-    Greys.dtype = dtype
-    source = Greys([""] * 4)
-    assert ImageSequence.from_source(source, np.zeros(4), 4)[0][0].dtype == dtype
-    still = PreprocessingImageSequence.from_source(source, np.zeros(4), 4, augment=False)
-    assert still[0][0].dtype == np.float32  # normalised from whatever it was
-    raw = PreprocessingImageSequence.from_source(source, np.zeros(4), 4, augment=False, normalize=None)
+def test_other_dtypes_are_served_as_they_are_and_changed_by_who_can(dtype):
+    source, labels = Kept(np.ones((4, 4, 6, 1), dtype)), np.zeros(4)
+    halve = lambda image: image / np.float32(2)  # noqa: E731
+    assert ImageSequence.from_source(source, labels, 4)[0][0].dtype == dtype
+    options = {"batch_size": 4, "augment": False}
+    raw = PreprocessingImageSequence.from_source(source, labels, normalize=None, **options)
     assert raw[0][0].dtype == dtype
+    if dtype != "float64":
+        halved = PreprocessingImageSequence.from_source(source, labels, normalize=halve, **options)
+        assert halved[0][0].dtype == np.float32 and (halved[0][0] == 0.5).all()
     if dtype == "uint8":
-        assert AugmentingImageSequence.from_source(source, np.zeros(4), 4)[0][0].dtype == np.uint8
-    else:
-        with pytest.raises(ValueError, match="augmentation failed on an image: .*uint8 or float32"):
-            AugmentingImageSequence.from_source(source, np.zeros(4), 4)
+        assert AugmentingImageSequence.from_source(source, labels, 4)[0][0].dtype == np.uint8
+        return
+    with pytest.raises(ValueError, match=f"source.dtype is {dtype}: flips, rotation and zoom are made for"):
+        AugmentingImageSequence.from_source(source, labels, 4)
+    with pytest.raises(ValueError, match=f"normalize failed on the first .*row 0: .*float32.*{dtype}"):
+        PreprocessingImageSequence.from_source(source, labels, **options)
+    with pytest.raises(ValueError, match=f"masks.dtype is {dtype}"):
+        floats = Kept(np.ones((4, 4, 6, 1), np.float32))
+        AugmentingImageSequence.from_source(floats, None, 4, masks=source)
+
+
+def test_a_function_is_tried_on_the_sources_own_values():
+    source = Kept(np.full((4, 4, 6, 1), 0.5, np.float32))
+    options = {"batch_size": 4, "augment": False}
+    served = PreprocessingImageSequence.from_source(source, np.zeros(4), normalize=np.arcsin, **options)[0][0]
+    np.testing.assert_allclose(served, np.pi / 6, rtol=1e-6)
+    with pytest.raises(ValueError, match="normalize was tried on the first image .*, row 0: .*finite"):
+        PreprocessingImageSequence.from_source(
+            source, np.zeros(4), normalize=lambda image: image * np.float32("inf"), **options
+        )
+
+
+def test_who_works_in_place_changes_no_source(bands):
+    arrays = np.stack([np.load(path) for path in bands])
+    kept = arrays.copy()
+
+    class InPlace:
+        def draw(self, seed, epoch, position):
+            return position
+
+        def apply(self, image, draw):
+            image += draw
+            return image
+
+        apply_to_mask = apply
+
+    def halve(image):
+        image /= 2
+        return image
+
+    source = Kept(arrays)
+    for sequence in (
+        AugmentingImageSequence.from_source(source, None, N, masks=source, augmentation=InPlace()),
+        PreprocessingImageSequence.from_source(source, np.arange(N), N, augment=False, normalize=halve),
+    ):
+        for first, again in zip(sequence[0], sequence[0], strict=True):
+            np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(arrays, kept)
+
+
+def test_the_length_is_fixed_at_the_start(bands):
+    source = Kept(np.stack([np.load(path) for path in bands]))
+    sequence = ImageSequence.from_source(source, np.arange(N), 10, shuffle=True)
+    source.arrays = np.concatenate([source.arrays, source.arrays])
+    assert len(sequence) == 3
+    sequence.on_epoch_end()
+    assert sorted(np.concatenate([sequence.positions(i) for i in range(3)])) == list(range(N))
+    source.arrays = source.arrays[:5]
+    with pytest.raises(ImageError, match=r"batch 0, row \d+: IndexError"):
+        sequence[0]
 
 
 # In every mode, five bands and a subclass with more in a row than images and labels
@@ -264,6 +332,9 @@ def test_random_numbers_depend_on_seed_epoch_and_position_alone(numbered):
     assert len(set(drawn.values())) == 16
     assert all(sequence.rng(p, e).random() == number for (p, e), number in drawn.items())
     assert ImageSequence(numbered, np.arange(100), 32, (8, 8), seed=2).rng(0, 0).random() != drawn[0, 0]
+    for wrong in ((-1, 0), (0, "a")):
+        with pytest.raises(ValueError, match="(position|epoch) must be a whole number of at least 0"):
+            sequence.rng(*wrong)
     taken = {np.random.default_rng(key).random() for key in ((1, 0), (1, 0, 0, 1))}  # shuffled, augmented by
     assert not taken & set(drawn.values())
 
@@ -350,11 +421,11 @@ class Half:
         ({"augmentation": Pipeline(0)}, "augmentation must have a method draw"),
         (
             {"augmentation": Half()},
-            r"augmentation was tried on greys .* expected .* shape \(8, 8, 1\)",
+            r"augmentation was tried on .* greys .* expected .* shape \(8, 8, 1\)",
         ),
         (
             {"augmentation": Albumented(lambda seed: 1 / 0)},
-            "augmentation failed on an image: ZeroDiv",
+            "augmentation failed on a picture of all greys .*: ZeroDiv",
         ),
         ({"augmentation": Albumented(Pipeline), "strength": 0.5}, "an augmentation or strength, flips"),
     ],
@@ -384,7 +455,7 @@ class Named(list):
         (Named, r"source must be a source .*: Named has no method name\(position\)"),
         (
             broken(shape=(20, 28)),
-            r"source.shape must be one image's \(height, width, channels\), got \(20",
+            r"source.shape must be one image's tuple \(height, width, channels\), got",
         ),
         (broken(shape=[20, 28, 5]), "source.shape must be one image's"),
         (broken(shape=(20, 28, 0)), "each of source.shape must be a whole number of at least 1, got 0"),
@@ -392,6 +463,11 @@ class Named(list):
         (broken(shape=(20, 28, 3)), r"source\[0\], .*00\.npy: expected an array of shape \(20, 28, 3\)"),
         (broken(dtype="uint8"), r"source\[0\], .*00\.npy: expected an array .* and dtype uint8, got ndarray"),
         (broken(__getitem__=lambda self, at: None), r"source\[0\], .*: expected an array .* got NoneType"),
+        (broken(dtype="flot"), "source.dtype must be numbers of at most 64 bits .*; got 'flot'"),
+        (broken(dtype=None), "source.dtype must be numbers .*; got None"),
+        (broken(dtype=">f4"), "source.dtype must be numbers .* in this machine's byte order; got '>f4'"),
+        (broken(__getitem__=lambda self, at: 1 / 0), r"source\[0\], .*00\.npy: ZeroDivisionError"),
+        (broken(__getitem__=lambda self, at: np.ma.masked_equal(np.ones(SHAPE, "f4"), 0)), "got MaskedArray"),
         (broken(__len__=lambda self: 0), r"len\(source\) must be a whole number of at least 1, got 0"),
     ],
 )
@@ -404,6 +480,15 @@ def test_a_source_that_fails_later_is_named_with_its_batch(bands, tmp_path):
     source = Bands([*bands[:9], str(tmp_path / "gone.npy"), *bands[10:]])
     with pytest.raises(ImageError, match=r"batch 1, .*gone\.npy: FileNotFoundError"):
         ImageSequence.from_source(source, np.arange(N), 7)[1]
+    for error in (KeyError("x"), SystemExit(3), ImageError("image of 7 bytes: cut short")):
+
+        def fail(self, position, error=error):
+            if position == 9:
+                raise error
+            return np.load(self.paths[position])
+
+        with pytest.raises(ImageError, match=rf"batch 1, .*09\.npy: .*{error.args[0]}"):
+            ImageSequence.from_source(broken(__getitem__=fail)(bands), np.arange(N), 7)[1]
     pickled = tmp_path / "pickled.npy"
     np.save(pickled, np.array([{}], object), allow_pickle=True)
     with pytest.raises(ImageError, match=r"batch 0, .*pickled\.npy: ValueError: .*allow_pickle"):
@@ -414,7 +499,9 @@ def test_a_source_takes_no_word_about_files_and_files_are_no_source(bands, numbe
     for option in ({"target_size": (8, 8)}, {"color_mode": "rgb", "aspect": "pad"}, {"dtype": "uint8"}):
         with pytest.raises(TypeError, match=f"from_source takes no {', '.join(option)}: "):
             ImageSequence.from_source(Bands(bands), np.arange(N), 7, **option)
-    with pytest.raises(TypeError, match="image_paths must be a list of paths, got Bands"):
+    with pytest.raises(
+        TypeError, match="image_paths must be a list of paths; for a source there is from_source"
+    ):
         ImageSequence(Bands(bands), np.arange(N), 7, (20, 28))
     served = ImageSequence(Named(map(str, numbered)), np.arange(100), 32, (8, 8))[1][0]
     np.testing.assert_array_equal(served[:, 0, 0, 0], range(32, 64))
@@ -433,8 +520,14 @@ def test_masks_must_fit_their_images(bands, numbered):
     ):
         with pytest.raises(ValueError, match=said):
             ImageSequence.from_source(Bands(bands), None, N, masks=masks)
-    with pytest.raises(ValueError, match="mask_values is for mask files"):
-        ImageSequence.from_source(Bands(bands), None, N, masks=grey, mask_values=(0, 255))
+    for options in ({"labels": None, "masks": grey}, {"labels": np.arange(N)}):
+        with pytest.raises(ValueError, match="mask_values is for masks that are files"):
+            ImageSequence.from_source(Bands(bands), batch_size=N, mask_values=(0, 255), **options)
+    cut = Kept(np.zeros((N, *SHAPE[:2], 1), np.uint8))
+    sequence = ImageSequence.from_source(Bands(bands), None, 5, masks=cut)
+    cut.arrays = cut.arrays[:7]
+    with pytest.raises(ImageError, match="batch 1, mask row 7: IndexError"):
+        sequence[1]
 
 
 # Ours, as Grain and as anybody reads them

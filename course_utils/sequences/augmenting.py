@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 
-from ..augmentation import Augmentation, Augmenter, check_augmenter
+from ..augmentation import Augmentation, Augmenter, check_augmenter, check_warped
 from ..checks import check_flag
-from .basic import ImageSequence, check_on_a_ramp
+from .basic import ImageSequence, check_function
 
 
 class AugmentingImageSequence(ImageSequence):
@@ -92,22 +92,33 @@ class AugmentingImageSequence(ImageSequence):
         self.augmentation = ours if augmentation is None else augmentation
         check_augmenter(self.augmentation, with_masks=self.masks is not None)
         if self.augment:
-            try_out = partial(self._augmented, epoch=0, position=0)
-            check_on_a_ramp("augmentation", try_out, self.source.shape, self.dtype, self.dtype)
+            self._try_augmentation()
+
+    def _try_augmentation(self) -> None:
+        """Fails now, not in the first batch."""
+        if isinstance(self.augmentation, Augmentation):
+            check_warped("source.dtype", self.source.dtype)
+        change = partial(self._augmented, epoch=0, position=0)
+        check_function("augmentation", change, self.source, self.dtype)
+        if self.masks is None:
+            return
+        if isinstance(self.augmentation, Augmentation):
+            check_warped("masks.dtype", self.masks.dtype)
+        change = partial(self._augmented_mask, epoch=0, position=0)
+        check_function("augmentation.apply_to_mask", change, self.masks, self.masks.dtype)
 
     def _augmented(self, image: np.ndarray, epoch: int, position: int) -> np.ndarray:
         return self.augmentation.apply(image, self.augmentation.draw(self.seed, epoch, position))
 
+    def _augmented_mask(self, mask: np.ndarray, epoch: int, position: int) -> np.ndarray:
+        return self.augmentation.apply_to_mask(mask, self.augmentation.draw(self.seed, epoch, position))
+
     def image_at(self, position: int, epoch: int) -> np.ndarray:
         """The image, changed as its position and the epoch say."""
         image = super().image_at(position, epoch)
-        if not self.augment:
-            return image
-        return self._augmented(image, epoch, position)
+        return self._augmented(image, epoch, position) if self.augment else image
 
     def mask_at(self, position: int, epoch: int) -> np.ndarray:
         """The mask, changed as its image is."""
         mask = super().mask_at(position, epoch)
-        if not self.augment:
-            return mask
-        return self.augmentation.apply_to_mask(mask, self.augmentation.draw(self.seed, epoch, position))
+        return self._augmented_mask(mask, epoch, position) if self.augment else mask

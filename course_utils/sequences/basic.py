@@ -12,7 +12,7 @@ import numpy as np
 from ..checks import check_flag, check_whole
 from ..images import ImageError
 from ..order import epoch_order
-from ..sources import FileSource, MaskSource, Source, array_fault, check_source, is_source
+from ..sources import FileSource, MaskSource, Source, array_fault, check_source, is_source, named
 from ..threads import for_each
 
 # How image files are read, which a source settles by itself.
@@ -102,19 +102,23 @@ class ImageSequence(keras.utils.PyDataset):
         self.seed = check_whole("seed", seed, 0)
         self.shuffle = check_flag("shuffle", shuffle)
         reading = {"aspect": aspect, "check_files": check_files}
-        if target_size is None and is_source(image_paths):  # as `from_source` calls
-            self.source: Source = image_paths
+        if not is_source(image_paths):
+            self.source: Source = FileSource(
+                image_paths, target_size, color_mode=color_mode, dtype=dtype, **reading
+            )
+        elif target_size is None:  # as `from_source` calls
+            self.source = image_paths
         else:
-            self.source = FileSource(image_paths, target_size, color_mode=color_mode, dtype=dtype, **reading)
+            raise TypeError("image_paths must be a list of paths; for a source there is from_source")
         self.dtype = np.dtype(self.source.dtype)
-        n = len(self.source)
+        self._n = n = len(self.source)  # once: a source that grows later must not move what is in a batch
         if (labels is None) == (masks is None):
             raise ValueError(
                 "expected labels, or labels=None and masks; got " + ("neither", "both")[labels is not None]
             )
         self.labels = None if labels is None else _numbers("labels", labels, (n,), (n, "k"))
         self.sample_weight = None if sample_weight is None else _numbers("sample_weight", sample_weight, (n,))
-        self.masks = None if masks is None else _mask_source(masks, self.source, mask_values, reading)
+        self.masks = _mask_source(masks, self.source, mask_values, reading)
         self.epoch = 0
 
     @classmethod
@@ -128,7 +132,8 @@ class ImageSequence(keras.utils.PyDataset):
             labels, batch_size: as for the class.
             options: the class's other arguments, by name, those of a subclass of yours included; but not
                 those that say how image files are read: `target_size`, `color_mode`, `dtype`, `aspect`,
-                `check_files`.
+                `check_files`. A subclass gets the source in the place of `image_paths`, and None in that of
+                `target_size`.
 
         Raises:
             TypeError, ValueError: `source` is none (see `sources.check_source`); or as for the class.
@@ -143,7 +148,7 @@ class ImageSequence(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
-        return math.ceil(len(self.source) / self.batch_size)
+        return math.ceil(self._n / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         """One batch of the present epoch.
@@ -170,7 +175,7 @@ class ImageSequence(keras.utils.PyDataset):
             position = int(positions[slot])
             _fill(images[slot], self.image_at, self.source, position, epoch)
             if self.masks is not None:
-                _fill(targets[slot], self.mask_at, self.masks, position, epoch)
+                _fill(targets[slot], self.mask_at, self.masks, position, epoch, "mask ")
 
         try:
             for_each(fill, range(len(positions)))
@@ -220,7 +225,8 @@ class ImageSequence(keras.utils.PyDataset):
             >>> images, _ = Noisy(paths, labels, 32, (64, 64))[0]
         """
         # The 2 keeps them apart from those that shuffle (order.py) and augment (augmentation.py).
-        return np.random.default_rng((self.seed, epoch, position, 2))
+        key = check_whole("epoch", epoch, 0), check_whole("position", position, 0)
+        return np.random.default_rng((self.seed, *key, 2))
 
     def image_at(self, position: int, epoch: int) -> np.ndarray:
         """The image at a position of the full list, as it is in this epoch. Subclasses change it here.
@@ -228,11 +234,11 @@ class ImageSequence(keras.utils.PyDataset):
         It must be a function of its arguments alone, and may be called from several threads at once. For
         random numbers see `rng`.
         """
-        return self.source[position]
+        return _own(self.source, position)
 
     def mask_at(self, position: int, epoch: int) -> np.ndarray:
         """The mask that belongs to `image_at(position, epoch)`."""
-        return self.masks[position]
+        return _own(self.masks, position)
 
     @property
     def epoch(self) -> int:
@@ -249,7 +255,7 @@ class ImageSequence(keras.utils.PyDataset):
         # One tuple, replaced whole: a worker thread never sees the order of another epoch.
         self._epoch_and_order = (
             value,
-            epoch_order(len(self.source), self.seed, value, shuffle=self.shuffle),
+            epoch_order(self._n, self.seed, value, shuffle=self.shuffle),
         )
 
     def on_epoch_end(self) -> None:
@@ -258,35 +264,48 @@ class ImageSequence(keras.utils.PyDataset):
             self.epoch += 1
 
 
-def _fill(place: np.ndarray, method: Callable, source: Source, position: int, epoch: int) -> None:
+def _own(source: Source, position: int) -> np.ndarray:
+    """A source's array, to do with as one likes: working in place must not change what the source keeps."""
+    array = source[position]
+    return array.copy() if isinstance(array, np.ndarray) and not isinstance(source, FileSource) else array
+
+
+def _fill(
+    place: np.ndarray, method: Callable, source: Source, position: int, epoch: int, what: str = ""
+) -> None:
     """Puts an array into its place, or raises an ImageError that names it: whatever a source or a subclass
     does wrong."""
-    name = source.name(position)
     try:
         array = method(position, epoch)
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:
-        raise ImageError(f"{name}: {type(error).__name__}: {error}") from error
-    if fault := array_fault(array, place.shape, place.dtype):
-        raise ImageError(f"{name}: {fault}")
+        fault = array_fault(array, place.shape, place.dtype)
+    except MemoryError:
+        raise  # not the image's fault
+    except (Exception, SystemExit) as error:  # a worker process that exits would be waited for, for ever
+        fault = str(error) if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"
+        raise ImageError(what + named(source, position, fault)) from error
+    if fault:
+        raise ImageError(what + named(source, position, fault))
     place[...] = array
 
 
-def check_on_a_ramp(name: str, function: Callable, shape: tuple[int, ...], before, after) -> None:
-    """Tries a function of an image on an image of all greys from 0 to 255.
+def check_function(name: str, function: Callable, source: Source, dtype) -> None:
+    """Tries a function of an image: on the first of a source, or, for files, on all greys from 0 to 255.
 
     Raises:
-        ValueError: it fails, or returns another array than one of that shape, the dtype `after` and finite
+        ValueError: it fails, or returns another array than one of the image's shape, that dtype and finite
             values.
     """
-    ramp = np.linspace(0, 255, math.prod(shape)).reshape(shape).astype(before)
+    if isinstance(source, FileSource):
+        image = np.linspace(0, 255, math.prod(source.shape)).reshape(source.shape).astype(source.dtype)
+        tried = "a picture of all greys from 0 to 255"
+    else:
+        image, tried = _own(source, 0), f"the first image of the source, {source.name(0)}"
     try:
-        got = function(ramp)
+        fault = array_fault(function(image), source.shape, np.dtype(dtype))
     except Exception as error:
-        raise ValueError(f"{name} failed on an image: {type(error).__name__}: {error}") from error
-    if fault := array_fault(got, shape, np.dtype(after)):
-        raise ValueError(f"{name} was tried on greys from 0 to 255: {fault}")
+        raise ValueError(f"{name} failed on {tried}: {type(error).__name__}: {error}") from error
+    if fault:
+        raise ValueError(f"{name} was tried on {tried}: {fault}")
 
 
 def _outside_a_training_epoch() -> bool:
@@ -308,14 +327,16 @@ def _outside_a_training_epoch() -> bool:
     return False
 
 
-def _mask_source(masks, images: Source, values, reading: dict) -> Source:
-    """Mask files as a source, or a source of masks, that fits the images."""
-    if not is_source(masks):
-        source = MaskSource(masks, images.shape[:2], values=values, **reading)
-    elif values is not None:
-        raise ValueError("mask_values is for mask files, and masks is a source")
-    else:
+def _mask_source(masks, images: Source, values, reading: dict) -> Source | None:
+    """Mask files as a source, or a source of masks, that fits the images; None for None."""
+    if values is not None and (masks is None or is_source(masks)):
+        raise ValueError("mask_values is for masks that are files")
+    if masks is None:
+        return None
+    if is_source(masks):
         source = check_source("masks", masks)
+    else:
+        source = MaskSource(masks, images.shape[:2], values=values, **reading)
     if len(source) != len(images):
         raise ValueError(f"masks must have one entry an image: {len(source)} for {len(images)}")
     if source.shape[:2] != images.shape[:2]:

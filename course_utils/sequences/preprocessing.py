@@ -7,7 +7,7 @@ import numpy as np
 from ..augmentation import Augmenter
 from ..normalisation import to_unit_range
 from .augmenting import AugmentingImageSequence
-from .basic import check_on_a_ramp
+from .basic import check_function
 
 
 class PreprocessingImageSequence(AugmentingImageSequence):
@@ -20,8 +20,9 @@ class PreprocessingImageSequence(AugmentingImageSequence):
         image_paths, labels, batch_size, target_size, augment: as for `AugmentingImageSequence`.
         normalize: a function of one image (height, width, channels), float32, 0 to 255, that returns a
             float32 array of its shape; or None to leave the values. It sees one image at a time, so that no
-            image's numbers depend on its neighbours. For processes it must be defined in a module. A source
-            of your own may hold another dtype and other values: then it is a function of these.
+            image's numbers depend on its neighbours. For processes that are spawned (macOS, Windows) it must
+            be defined in a module. A source of your own may hold another dtype and other values: then it is
+            a function of these.
         dtype: "float32", as normalised values are.
         augmentation, strength, horizontal_flip, vertical_flip, rotation, zoom, fill_mode, fill_value,
             color_mode, shuffle, seed, aspect, check_files, sample_weight, masks, mask_values, workers,
@@ -98,7 +99,9 @@ class PreprocessingImageSequence(AugmentingImageSequence):
             raise ValueError(f"dtype must be 'float32', as normalised values are; got {dtype!r}")
         self.normalize = normalize
         if normalize is not None:
-            check_on_a_ramp("normalize", normalize, self.source.shape, self.dtype, np.float32)
+            if not callable(normalize):
+                raise TypeError(f"normalize must be a function of an image or None, got {normalize!r}")
+            check_function("normalize", normalize, self.source, np.float32)
             self.dtype = np.dtype(np.float32)
 
     def image_at(self, position: int, epoch: int) -> np.ndarray:

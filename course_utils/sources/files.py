@@ -164,7 +164,7 @@ def _as_paths(paths, argument: str) -> np.ndarray:
 def _as_path(path, position: int, argument: str) -> str:
     name = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(name, str):
-        raise TypeError(f"{argument} must hold str or pathlib.Path; at position {position} is {path!r}")
+        raise TypeError(f"{argument} must hold str or pathlib.Path; at position {position} is {path!r:.80}")
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -5,6 +5,7 @@ from typing import Protocol, SupportsIndex
 import numpy as np
 
 from ..checks import check_whole
+from ..images import ImageError
 
 
 class Source(Protocol):
@@ -16,11 +17,12 @@ class Source(Protocol):
 
     Attributes:
         shape: of one array, (height, width, channels).
-        dtype: of its numbers, at most 64 bits each; "float32", 0 to 255, is what the augmentation and the
-            normalisers of this package are made for.
+        dtype: of its numbers, at most 64 bits each. The package's own flips, rotation and zoom want "uint8"
+            or "float32", and its default normaliser these with values 0 to 255; with an `augmentation=` and
+            a `normalize=` of your own any will do.
 
-    It may be read from several threads at once. It is copied into worker processes: open a file or a
-    connection at the first read in each process, not in `__init__`.
+    The length must not change. It may be read from several threads at once. It is copied into worker
+    processes: open a file or a connection at the first read in each process, not in `__init__`.
 
     Example:
         >>> class Bands:  # satellite images, one .npy file each
@@ -40,7 +42,7 @@ class Source(Protocol):
         """Number of images."""
 
     def __getitem__(self, position: SupportsIndex) -> np.ndarray:
-        """The image at a position, 0 to len - 1: a new array, or one that nobody will change."""
+        """The image at a position, 0 to len - 1, as a NumPy array. The Sequences never change it."""
 
     def name(self, position: int) -> str:
         """What to call it in an error message: a file, a row, an address."""
@@ -61,6 +63,7 @@ def check_source(name: str, value) -> Source:
         TypeError: it is no `Source`; the message says what is missing.
         ValueError: it holds nothing, its shape or dtype is none that an image can have, or its first array
             is another than they say.
+        images.ImageError: its first array cannot be read.
     """
     if not is_source(value):
         missing = [member for member in MEMBERS if not hasattr(value, member)]
@@ -69,16 +72,41 @@ def check_source(name: str, value) -> Source:
             f"{', '.join(missing) or 'method name(position)'}"
         )
     check_whole(f"len({name})", len(value), 1)
-    shape, dtype = value.shape, np.dtype(value.dtype)
+    shape, dtype = value.shape, _dtype(name, value.dtype)
     if not isinstance(shape, tuple) or len(shape) != 3:
-        raise ValueError(f"{name}.shape must be one image's (height, width, channels), got {shape!r}")
+        raise ValueError(f"{name}.shape must be one image's tuple (height, width, channels), got {shape!r}")
     for side in shape:
         check_whole(f"each of {name}.shape", side, 1)
-    if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise ValueError(f"{name}.dtype must be numbers of at most 64 bits or booleans, got {dtype}")
-    if fault := array_fault(value[0], shape, dtype):
-        raise ValueError(f"{name}[0], {value.name(0)}: {fault}")
+    try:
+        fault = array_fault(value[0], shape, dtype)
+    except Exception as error:
+        text = str(error) if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"
+        raise ImageError(f"{name}[0], {named(value, 0, text)}") from error
+    if fault:
+        raise ValueError(f"{name}[0], {named(value, 0, fault)}")
     return value
+
+
+def _dtype(name: str, dtype) -> np.dtype:
+    try:
+        found = np.dtype("O" if dtype is None else dtype)  # NumPy takes None for float64
+    except TypeError:
+        found = np.dtype("O")
+    if found.kind not in "biuf" or found.itemsize > 8 or not found.isnative:
+        raise ValueError(
+            f"{name}.dtype must be numbers of at most 64 bits or booleans, in this machine's byte order; got "
+            f"{dtype!r}"
+        )
+    return found
+
+
+def named(source: Source, position: int, fault: str) -> str:
+    """The fault, said of a position of the source: by its name, unless the fault begins with that."""
+    try:
+        name = source.name(position)
+    except Exception:  # of all things: the fault matters more
+        name = f"position {position}"
+    return fault if fault.startswith(name) else f"{name}: {fault}"
 
 
 def array_fault(array, shape: tuple[int, ...], dtype: np.dtype) -> str:
@@ -87,7 +115,8 @@ def array_fault(array, shape: tuple[int, ...], dtype: np.dtype) -> str:
     NumPy would broadcast another shape, cast another dtype and turn None into NaN, all silently; and one NaN
     makes every weight of a network NaN.
     """
-    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
+    hidden = isinstance(array, np.ma.MaskedArray)  # whose hidden values would be trained on
+    if not isinstance(array, np.ndarray) or hidden or array.shape != shape or array.dtype != dtype:
         return (
             f"expected an array of shape {shape} and dtype {dtype}, got {type(array).__name__} of shape "
             f"{getattr(array, 'shape', None)} and dtype {getattr(array, 'dtype', None)}"
