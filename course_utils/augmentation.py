@@ -31,7 +31,8 @@ class Augmenter(Protocol):
     It may be called from several threads at once, so nothing that it draws may be kept in it. For masks it
     needs a third method, `apply_to_mask(mask, draw)`, like `apply`.
 
-    Example, with pipelines of Albumentations (not installed with this package), a new one for each image:
+    Example, with pipelines of Albumentations (not installed with this package), a new one for each image. Their
+    floats go from 0 to 1, so it is given uint8:
         >>> class Albumented:
         ...     def __init__(self, build):
         ...         self.build = build
@@ -41,7 +42,8 @@ class Augmenter(Protocol):
         ...         return self.build(draw)(image=image)["image"]
         >>> def build(seed):
         ...     return A.Compose([A.RandomGamma(), A.GaussNoise()], seed=seed)
-        >>> sequence = AugmentingImageSequence(paths, labels, 32, (64, 64), augmentation=Albumented(build))
+        >>> options = {"augmentation": Albumented(build), "dtype": "uint8"}
+        >>> sequence = AugmentingImageSequence(paths, labels, 32, (64, 64), **options)
     """
 
     def draw(self, seed: int, epoch: int, position: int) -> Any:

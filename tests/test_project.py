@@ -81,6 +81,17 @@ def test_the_repositorys_address_stands_in_one_form():
     )
 
 
+def test_every_package_is_installed():
+    """An editable install finds packages that are not listed; any other does not."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for name in ("course_utils", "data_scripts")
+        for path in (ROOT / name).rglob("__init__.py")
+    }
+    assert set(listed["packages"]) == found
+
+
 COLLECT = """
 import json, pytest, sys
 
