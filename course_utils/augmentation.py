@@ -31,8 +31,8 @@ class Augmenter(Protocol):
     It may be called from several threads at once, so nothing that it draws may be kept in it. For masks it
     needs a third method, `apply_to_mask(mask, draw)`, like `apply`.
 
-    Example, with pipelines of Albumentations (not installed with this package), a new one for each image. Their
-    floats go from 0 to 1, so it is given uint8:
+    Example, with pipelines of Albumentations (not installed with this package), a new one for each image;
+    its floats go from 0 to 1, so it is given uint8:
         >>> class Albumented:
         ...     def __init__(self, build):
         ...         self.build = build
