@@ -281,8 +281,7 @@ def _fill(
     except MemoryError:
         raise  # not the image's fault
     except (Exception, SystemExit) as error:  # a worker process that exits would be waited for, for ever
-        fault = str(error) if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"
-        raise ImageError(what + named(source, position, fault)) from error
+        raise ImageError(what + named(source, position, error)) from error
     if fault:
         raise ImageError(what + named(source, position, fault))
     place[...] = array

@@ -79,9 +79,10 @@ def check_source(name: str, value) -> Source:
         check_whole(f"each of {name}.shape", side, 1)
     try:
         fault = array_fault(value[0], shape, dtype)
+    except MemoryError:
+        raise  # not the image's fault
     except Exception as error:
-        text = str(error) if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"
-        raise ImageError(f"{name}[0], {named(value, 0, text)}") from error
+        raise ImageError(f"{name}[0], {named(value, 0, error)}") from error
     if fault:
         raise ValueError(f"{name}[0], {named(value, 0, fault)}")
     return value
@@ -100,8 +101,10 @@ def _dtype(name: str, dtype) -> np.dtype:
     return found
 
 
-def named(source: Source, position: int, fault: str) -> str:
-    """The fault, said of a position of the source: by its name, unless the fault begins with that."""
+def named(source: Source, position: int, fault: str | BaseException) -> str:
+    """The fault, or what an error says, with the name of the position: unless it begins with that."""
+    if isinstance(fault, BaseException):
+        fault = str(fault) if isinstance(fault, ImageError) else f"{type(fault).__name__}: {fault}"
     try:
         name = source.name(position)
     except Exception:  # of all things: the fault matters more
