@@ -42,6 +42,21 @@ class Bands:
         return str(self.paths[position])
 
 
+def with_ages(kind):
+    """A learner's own subclass, with a second input: as in ImageSequence's docstring."""
+
+    class WithAges(kind):
+        def __init__(self, *arguments, ages, **options):
+            super().__init__(*arguments, **options)
+            self.ages = np.asarray(ages, np.float32)
+
+        def __getitem__(self, index):
+            images, *rest = super().__getitem__(index)
+            return ({"image": images, "age": self.ages[self.positions(index)]}, *rest)
+
+    return WithAges
+
+
 @pytest.fixture(scope="module")
 def bands(tmp_path_factory):
     """24 .npy files of grain in five bands: any change of place shows."""
@@ -177,35 +192,10 @@ def test_the_length_is_fixed_at_the_start(bands):
 
 PROGRAM = """
 import hashlib, json, sys, numpy as np, keras
-import course_utils
+from tests.test_sources import ALL, Bands, with_ages
 
 paths, modes = json.load(sys.stdin)
 n = len(paths)
-KINDS = ("ImageSequence", "AugmentingImageSequence", "PreprocessingImageSequence")
-
-
-class Bands:
-    shape, dtype = (20, 28, 5), "float32"
-
-    def __init__(self, paths): self.paths = paths
-    def __len__(self): return len(self.paths)
-    def __getitem__(self, position): return np.load(self.paths[position])
-    def name(self, position): return str(self.paths[position])
-
-
-def with_ages(kind):
-    class WithAges(kind):
-        def __init__(self, *arguments, ages, **options):
-            super().__init__(*arguments, **options)
-            self.ages = np.asarray(ages, np.float32)
-
-        def __getitem__(self, index):
-            images, *rest = super().__getitem__(index)
-            return ({"image": images, "age": self.ages[self.positions(index)]}, *rest)
-
-    return WithAges
-
-
 met = []
 
 
@@ -223,8 +213,8 @@ class Model(keras.Model):
 inputs = {"image": keras.Input((20, 28, 5), name="image"), "age": keras.Input((), name="age")}
 results = {}
 for name, options in modes.items():
-    for kind in KINDS:
-        sequence = with_ages(getattr(course_utils, kind)).from_source(
+    for kind in ALL:
+        sequence = with_ages(kind).from_source(
             Bands(paths), np.arange(n), seed=3, shuffle=True, ages=1000 + np.arange(n),
             sample_weight=2000 + np.arange(n), **{"batch_size": 5} | options)
         # Built beforehand: see test_augmented_sequences.py.
@@ -236,7 +226,7 @@ for name, options in modes.items():
         passes = [met[:n], met[n : 2 * n], met[2 * n :]]
         rows = [[[float(number) for number in row[:3]] for row in part] for part in passes]
         digests = [[hashlib.sha256(row[3].tobytes()).hexdigest() for row in part] for part in passes]
-        results[f"{name} {kind}"] = [rows, digests]
+        results[f"{name} {kind.__name__}"] = [rows, digests]
 print(json.dumps(results))
 """
 
@@ -264,17 +254,8 @@ def test_image_label_age_and_weight_stay_together_in_every_mode(bands, served, m
 
 
 def test_the_subclass_trains_with_paths_too(numbered):
-    class WithAges(ImageSequence):
-        def __init__(self, *arguments, ages, **options):
-            super().__init__(*arguments, **options)
-            self.ages = np.asarray(ages, np.float32)
-
-        def __getitem__(self, index):
-            images, *rest = super().__getitem__(index)
-            return ({"image": images, "age": self.ages[self.positions(index)]}, *rest)
-
-    sequence = WithAges(numbered, np.arange(100.0), 32, (8, 8), ages=np.arange(100), shuffle=True,
-                        sample_weight=np.ones(100))  # fmt: skip
+    extras = {"ages": np.arange(100), "sample_weight": np.ones(100)}
+    sequence = with_ages(ImageSequence)(numbered, np.arange(100.0), 32, (8, 8), shuffle=True, **extras)
     image, age = keras.Input((8, 8, 1), name="image"), keras.Input((1,), name="age")
     joined = keras.layers.Concatenate()([keras.layers.Flatten()(image), age])
     model = keras.Model({"image": image, "age": age}, keras.layers.Dense(1)(joined))
