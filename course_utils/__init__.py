@@ -5,8 +5,9 @@ A room a subject; each imports only rooms below it:
     panels, exercises       what a notebook shows and asks      (panels: the only room with ipywidgets)
     plots, budget           pictures; memory reckoned before it is spent
     sequences               the three Sequences                 (the only room with Keras)
-    sources, augmentation, normalisation, threads, notebook
+    sources, color, augmentation, normalisation, threads, notebook
     images, dataset, order  a file, a table of files, who reads what
+    formats                 what Pillow does not tell of a file
     memory                  the limit, the peak, a function under a limit
     checks                  of arguments
 
@@ -20,24 +21,38 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what editors and type checkers read
     from .augmentation import Augmentation, Augmenter, Transform, warp
+    from .color import color_mode_of
     from .dataset import Dataset, read_labels
-    from .images import ImageError, load_image, load_mask
+    from .images import ImageError, image_size, load_image, load_mask
     from .memory import Outcome, PeakMeter, memory_limit, run_limited
     from .normalisation import Standardize, mean_and_deviation, to_unit_range
     from .notebook import claim, quiet
     from .order import epoch_order
-    from .sequences import AugmentingImageSequence, ImageSequence, PreprocessingImageSequence
+    from .sequences import (
+        AugmentingImageSequence,
+        FollowEpoch,
+        ImageSequence,
+        PreprocessingImageSequence,
+        head,
+    )
     from .sources import FileSource, MaskSource, Source
 
 _ROOMS = {
     "augmentation": ("Augmentation", "Augmenter", "Transform", "warp"),
+    "color": ("color_mode_of",),
     "dataset": ("Dataset", "read_labels"),
-    "images": ("ImageError", "load_image", "load_mask"),
+    "images": ("ImageError", "image_size", "load_image", "load_mask"),
     "memory": ("Outcome", "PeakMeter", "memory_limit", "run_limited"),
     "normalisation": ("Standardize", "mean_and_deviation", "to_unit_range"),
     "notebook": ("claim", "quiet"),
     "order": ("epoch_order",),
-    "sequences": ("AugmentingImageSequence", "ImageSequence", "PreprocessingImageSequence"),
+    "sequences": (
+        "AugmentingImageSequence",
+        "FollowEpoch",
+        "ImageSequence",
+        "PreprocessingImageSequence",
+        "head",
+    ),
     "sources": ("FileSource", "MaskSource", "Source"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}

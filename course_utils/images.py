@@ -1,15 +1,32 @@
 """One file -> one array. Every error names the file."""
 
 import contextlib
+import errno
 import io
 import os
+import stat
+import struct
+import time
+import warnings
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from .checks import check_choice, check_size
+from .checks import check_choice, check_size, check_whole
+from .formats import (
+    ORIENTATION,
+    Directory,
+    Page,
+    PageError,
+    is_irreversible,
+    kind_of,
+    no_range,
+    notes_follow,
+    page_of,
+    unpacked,
+)
 
 # 8192 x 8192: larger than any radiograph we met, small enough (67 MB in grey) that a crafted file of a
 # few kilobytes cannot ask for the whole machine. The header tells the size before a pixel is decoded.
@@ -18,6 +35,25 @@ MAX_PIXELS = 2**26
 COLOR_MODES = {"grayscale": "L", "rgb": "RGB"}
 ASPECTS = ("stretch", "pad", "crop")
 DTYPES = ("float32", "uint8")
+
+TURNS = dict(zip((2, 3, 4, 5, 6, 7, 8), (
+    Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90), strict=True))  # fmt: skip
+# What Pillow's readers raise on broken notes (besides MemoryError, which is nobody's note's fault).
+BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError,
+          struct.error)  # fmt: skip
+
+# Troubles of a drive that may be over in a moment; not every system knows them all.
+PASSING = {getattr(errno, name, None) for name in (
+    "EIO", "ESTALE", "ETIMEDOUT", "EREMOTEIO", "EAGAIN", "EBUSY", "ENOLINK", "ECOMM", "EPROTO", "ENOTCONN",
+    "ECONNRESET", "ECONNABORTED", "ENETDOWN", "ENETRESET", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH",
+)}  # fmt: skip
+PAUSES = (0.05, 0.2)  # seconds before the second and the third try
+# A seek to where a broken file points raises these: the file's fault.
+NOT_THE_DRIVE = (errno.EINVAL, errno.EOVERFLOW)
+
+LOSSY_TIFF = {"jpeg", "tiff_jpeg", "webp", "tiff_sgilog", "tiff_sgilog24"}
 
 
 class ImageError(ValueError):
@@ -40,28 +76,35 @@ def load_image(
     *,
     aspect: str = "stretch",
     dtype: str = "float32",
+    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """Reads one image file into an array of its own.
 
     Downsizing is antialiased: every source pixel counts, where `keras.utils.load_img` picks the nearest
-    one and can lose what is small. Rotation noted in EXIF is applied. Transparent pixels are laid on
-    black. 16-bit grey is divided by 257, so that 65535 becomes 255 and nothing is clipped.
+    one and can lose what is small. Rotation noted in EXIF is applied if it can be read; what else EXIF
+    holds is ignored. Transparent pixels are laid on black. 16-bit grey is divided by 257, so that 65535
+    becomes 255 and nothing is clipped; grey TIFF of 9 to 15 bits is scaled by its own largest value.
 
     Args:
         file: a path, the file's bytes, or a binary file that is open (it is left open, and read from its
-            beginning if it can seek). PNG, JPEG or whatever else Pillow reads; of several frames the first.
+            beginning if it can seek). PNG, JPEG or whatever else Pillow reads; of several frames the first,
+            of a TIFF the first page that does not call itself a thumbnail or a mask (the largest if all do).
         target_size: (height, width) in pixels; None keeps the file's own size.
         color_mode: "grayscale" (1 channel) or "rgb" (3 channels).
         aspect: what to do when the proportions differ. "stretch" ignores them, "pad" keeps the whole
             picture and fills with black, "crop" fills the target and cuts what stands out.
         dtype: "float32", or "uint8" (a quarter of the memory; 16-bit values are rounded).
+        max_pixels: the most pixels that the file may have. Above `PIL.Image.MAX_IMAGE_PIXELS` that is
+            raised as well, for the whole process.
 
     Returns:
         Array (height, width, channels) of `dtype`, values 0 to 255.
 
     Raises:
-        ImageError: the file is missing, no image, cut short, larger than `MAX_PIXELS`, has 32-bit pixels,
-            whose range no file states, or is damaged where the format can tell (JPEG often cannot).
+        ImageError: the file is missing, no image, cut short, larger than `max_pixels`, has signed, float or
+            32-bit pixels, whose range no file states, or more bands than grey or colours and transparency,
+            or is damaged where the format can tell (JPEG often cannot). Or the drive cannot read it, after
+            two more tries where the trouble may pass; then the message says so.
         TypeError, ValueError: an argument is not as described; the message names it.
 
     Example:
@@ -72,10 +115,40 @@ def load_image(
     check_choice("aspect", aspect, ASPECTS)
     dtype = dtype_name(dtype)
     target_size = None if target_size is None else check_size("target_size", target_size)
-    array = _read(file, lambda image: _to_array(image, target_size, COLOR_MODES[color_mode], aspect))
+    mode = COLOR_MODES[color_mode]
+    array = _read(file, max_pixels, lambda image, page: _to_array(image, page, target_size, mode, aspect))
     if array.dtype != dtype:
         array = (array.round() if dtype == "uint8" else array).astype(dtype)
     return array[..., np.newaxis] if array.ndim == 2 else array
+
+
+def image_size(
+    file: str | os.PathLike | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS
+) -> tuple[int, int]:
+    """The size in which `load_image` finds a picture: upright, of the page that it reads. Decodes no pixel.
+
+    Args:
+        file, max_pixels: as for `load_image`.
+
+    Returns:
+        (height, width) in pixels.
+
+    Raises:
+        ImageError, TypeError, ValueError: as for `load_image`, as far as the file's head tells.
+
+    Example:
+        >>> image_size("chest.png")
+        (64, 64)
+    """
+
+    def size(image: Image.Image, page: Page) -> tuple[int, int]:
+        _is_deep(image, page)
+        if image.format == "PNG" and notes_follow(page.stream):  # rare, and Pillow reads them last
+            image.load()
+        width, height = page.size or image.size
+        return (width, height) if _orientation(image, page) >= 5 else (height, width)
+
+    return _read(file, max_pixels, size)
 
 
 def load_mask(
@@ -83,6 +156,7 @@ def load_mask(
     target_size: tuple[int, int] | None = None,
     *,
     aspect: str = "stretch",
+    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """Reads a file whose pixels are names of classes, not shades: never mixed, never rescaled.
 
@@ -91,48 +165,101 @@ def load_mask(
             colours), or of one bit (0 and 1). Of grey PNGs with 2 or 4 bits Pillow spreads the values over
             0 to 255.
         target_size, aspect: as for `load_image`; the nearest pixel is taken, and "pad" fills with 0.
+        max_pixels: as for `load_image`.
 
     Returns:
         uint8 array (height, width, 1).
 
     Raises:
-        ImageError, TypeError, ValueError: as for `load_image`. Colours, more than 8 bits, JPEG: refused.
+        ImageError, TypeError, ValueError: as for `load_image`. Colours, more than 8 bits, and whatever was
+            saved lossily: refused (JPEG, also inside TIFF; WebP, AVIF and JPEG 2000 unless lossless).
 
     Example:
         >>> np.unique(load_mask("lung.png", (256, 256)))  # the classes
         array([0, 1], dtype=uint8)
     """
+    return mask_and_size(file, target_size, aspect=aspect, max_pixels=max_pixels)[0]
+
+
+def mask_and_size(
+    file, target_size: tuple[int, int] | None, *, aspect: str, max_pixels: int
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """What `load_mask` returns, and the file's own (height, width) upright: of one reading."""
     check_choice("aspect", aspect, ASPECTS)
     target_size = None if target_size is None else check_size("target_size", target_size)
 
-    def to_array(image: Image.Image) -> np.ndarray:
-        if image.mode not in ("1", "L", "P"):
-            raise ImageError(f"a mask has one 8-bit number a pixel, this file has mode {image.mode}")
-        if image.format == "JPEG":
-            raise ImageError("JPEG alters values; save masks as PNG")
-        values = Image.fromarray(np.array(ImageOps.exif_transpose(image), np.uint8))
+    def read(image: Image.Image, page: Page) -> tuple[np.ndarray, tuple[int, int]]:
+        if _is_lossy(image, page.stream):
+            kind = {"JPEG": "JPEG", "MPO": "JPEG"}.get(image.format, f"lossy {image.format}")
+            raise ImageError(f"{kind} alters values; save masks as PNG")
+        if page.size or image.mode not in ("1", "L", "P"):
+            found = f"{page.bits} bits" if page.size else f"mode {image.mode}"
+            raise ImageError(f"a mask has one 8-bit number a pixel, this file has {found}")
+        image.load()  # notes may follow the pixels
+        own = _turned(Image.fromarray(np.array(image, np.uint8)), _orientation(image, page))
+        values = own
         if target_size is not None:
-            values = _resize(values, (target_size[1], target_size[0]), aspect, Image.Resampling.NEAREST)
-        return np.array(values)
+            values = _resize(own, (target_size[1], target_size[0]), aspect, Image.Resampling.NEAREST)
+        return np.array(values)[..., np.newaxis], (own.height, own.width)
 
-    return _read(file, to_array)[..., np.newaxis]
+    return _read(file, max_pixels, read)
 
 
-def _read(file, to_array: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
-    """What `to_array` makes of the opened file; whatever goes wrong is an ImageError that names it."""
+def _read(file, max_pixels: int, use: Callable[[Image.Image, Page], Any]) -> Any:
+    """What `use` makes of the opened file; whatever goes wrong is an ImageError that names it."""
     name = _name_of(file)
+    max_pixels = check_whole("max_pixels", max_pixels, 1)
+    _set_pillow(max_pixels)
+    for pause in (*PAUSES, None):
+        try:
+            with _opened(file) as stream:
+                return _used(stream, name, max_pixels, use)
+        except MemoryError:
+            raise  # not the file's fault
+        except (ImageError, PageError) as error:
+            raise ImageError(f"{name}: {error}") from None
+        except Exception as error:  # Pillow's readers raise nearly anything on a broken file
+            code = error.errno if isinstance(error, OSError) else None
+            if code is None or code in NOT_THE_DRIVE:
+                raise ImageError(f"{name}: not a readable image ({error})") from error
+            if pause is None or code not in PASSING or not isinstance(file, (str, os.PathLike)):
+                why = f"cannot be read ({os.strerror(code)}): the image is not at fault"
+                raise ImageError(f"{name}: {why}") from error
+        time.sleep(pause)
+
+
+def _set_pillow(max_pixels: int) -> None:
+    """What Pillow keeps for the whole process. Without a lock: every thread sets the same, at worst twice."""
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        warnings.warn(
+            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES was True, which lets half a file pass for a picture, the "
+            "rest of it black or grey. It is set to False, so that such a file is an ImageError",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < max_pixels:
+        Image.MAX_IMAGE_PIXELS = max_pixels  # neither its warning nor its error below our bound
+
+
+def _used(stream: BinaryIO, name: str, max_pixels: int, use: Callable) -> Any:
+    allowed = f"more than the {max_pixels:,} that max_pixels allows"
+    page = page_of(stream)
+    if page.size and page.size[0] * page.size[1] <= max_pixels:
+        _set_pillow(2 * page.size[0] * page.size[1])  # which takes bytes for pixels there
     try:
-        with _opened(file) as stream, Image.open(stream) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(f"{width} x {height} pixels, more than the {MAX_PIXELS:,} allowed")
-            return to_array(image)
-    except MemoryError:
-        raise  # not the file's fault
-    except ImageError as error:
-        raise ImageError(f"{name}: {error}") from None
-    except Exception as error:  # Pillow's readers raise nearly anything on a broken file
-        raise ImageError(f"{name}: not a readable image ({error})") from error
+        with Image.open(page.stream, formats=page.formats) as image:
+            width, height = page.size or image.size
+            # Of packed samples, whose bytes are fewer than two a pixel, a false tile must not ask for more.
+            if max(width * height, image.width * image.height // 2) > max_pixels:
+                raise ImageError(f"{width} x {height} pixels, {allowed}")
+            return use(image, page)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{allowed} ({error})") from None
+    except UnidentifiedImageError:
+        if kind := kind_of(stream, name):
+            raise ImageError(f"{kind}, or write a source (course_utils.Source)") from None
+        raise UnidentifiedImageError("in no format that Pillow knows") from None  # its own names an object
 
 
 def _name_of(file) -> str:
@@ -151,31 +278,93 @@ def _opened(file):
     if isinstance(file, (bytes, bytearray, memoryview)):
         return io.BytesIO(file)
     if hasattr(file, "read"):
+        try:
+            file.seek(0)
+        except (AttributeError, io.UnsupportedOperation):
+            return io.BytesIO(file.read())
         return contextlib.nullcontext(file)
-    if not os.path.isfile(file):  # to open a FIFO would wait for ever
-        raise ImageError("not a regular file" if os.path.exists(file) else "no such file")
+    try:
+        mode = os.stat(file).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise ImageError("no such file") from None
+    if not stat.S_ISREG(mode):  # to open a FIFO would wait for ever
+        raise ImageError("not a regular file")
     # By file, not by name: by name Pillow maps an uncompressed TIFF, and misreads one to be turned.
     return open(file, "rb")
 
 
-def _to_array(image: Image.Image, target_size, mode: str, aspect: str) -> np.ndarray:
+def _is_deep(image: Image.Image, page: Page) -> bool:
+    """Whether the grey has more than 8 bits; ImageError if it has a range that nobody knows."""
     # Pillow opens 16-bit PNG and TIFF as "I;16…", 16-bit PGM as "I", and would clip both at 255.
-    deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
-    if image.mode in ("I", "F") and not deep:
-        raise ImageError("32-bit pixels have no stated range; save it as 8-bit or 16-bit first")
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+        raise no_range("32-bit float" if image.mode == "F" else "signed 32-bit")
+    return page.size is not None or image.mode.startswith("I")
+
+
+def _shades(image: Image.Image, page: Page) -> np.ndarray:
+    """Grey of more than 8 bits as float32, 0 to 255."""
+    values, most = np.array(image), 2**page.bits - 1
+    if page.size is not None:
+        rows = values.reshape(len(values), -1, (page.tile * page.bits + 7) // 8)
+        blocks = np.array_split(rows, 1 + rows.size // 2**20)  # each is widened for a moment
+        values = np.concatenate([unpacked(block, page) for block in blocks])
+    if page.inverted:
+        values = most - values
     unseen = image.info.get("transparency")
-    image = ImageOps.exif_transpose(image)
+    if isinstance(unseen, int):  # the one grey that a 16-bit PNG calls transparent
+        values[values == unseen] = 0
+    # The product is exact in float32, so that the largest value becomes 255 and not a trifle more.
+    return values.astype(np.float32) / 257 if page.bits == 16 else values * np.float32(255) / most
+
+
+def _orientation(image: Image.Image, page: Page) -> int:
+    """How the picture lies, 1 to 8, as far as its notes can be read."""
+    if page.orientation is not None:
+        return page.orientation if page.orientation in TURNS else 1
+    if exif := image.info.get("exif"):
+        with contextlib.suppress(*BROKEN):
+            found = Directory(io.BytesIO(exif.removeprefix(b"Exif\0\0"))).first(ORIENTATION, 0)
+            if found in TURNS:
+                return found
+    if image.info.keys() & {"xmp", "XML:com.adobe.xmp", "Raw profile type exif"}:
+        with contextlib.suppress(*BROKEN):
+            found = Image.Image.getexif(image).get(ORIENTATION)  # PNG's own would decode the pixels
+            return found if found in TURNS else 1
+    return 1
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+
+
+def _is_lossy(image: Image.Image, stream: BinaryIO) -> bool:
+    """Whether the way in which the file was saved alters values."""
+    if image.format == "TIFF":
+        return image.info.get("compression") in LOSSY_TIFF
+    if image.format not in ("WEBP", "JPEG2000"):
+        return image.format in ("JPEG", "MPO", "AVIF", "HEIF")
+    here = stream.tell()
+    stream.seek(0)
+    data = stream.read()
+    stream.seek(here)
+    return b"VP8 " in data if image.format == "WEBP" else is_irreversible(data)
+
+
+def _to_array(image: Image.Image, page: Page, target_size, mode: str, aspect: str) -> np.ndarray:
+    deep = _is_deep(image, page)
+    image.load()  # notes may follow the pixels
+    orientation = _orientation(image, page)
     if deep:
-        values = np.array(image)
-        if isinstance(unseen, int):  # the one grey that a 16-bit PNG calls transparent
-            values[values == unseen] = 0
-        image = Image.fromarray(values.astype(np.float32) / 257)
-    elif image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        image = Image.fromarray(_shades(image, page))
+    if image.mode == "P" and image.palette is None:
+        image = image.copy()  # Pillow forgets the palette of some ICNS, and a copy has it
+    if not deep and image.has_transparency_data:
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         image = Image.new("RGB", rgba.size)
         image.paste(rgba, mask=rgba.getchannel("A"))
     if not deep:
-        image = image.convert(mode)
+        image = (image.convert("RGB") if image.mode == "LAB" else image).convert(mode)
+    image = _turned(image, orientation)
     if target_size is not None:
         image = _resize(image, (target_size[1], target_size[0]), aspect)
     array = np.array(image)

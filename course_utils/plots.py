@@ -47,6 +47,13 @@ class Picture:
         return {"text/plain": self.alt, "image/png": self.base64, "text/html": self.html}
 
 
+def draw_image(axes, image: np.ndarray) -> None:
+    """Draws an image (height, width) or (height, width, 1 or 3), values 0 to 255: grey, or in its colours."""
+    image = np.squeeze(image, axis=-1) if image.shape[2:] == (1,) else image
+    # Matplotlib takes colours as whole numbers to 255, or as floats to 1.
+    axes.imshow(np.clip(image, 0, 255).astype(np.uint8), cmap="gray", vmin=0, vmax=255)
+
+
 def new_figure(width: float = 7.5, height: float = 2.6):
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
@@ -133,10 +140,10 @@ def curves(
 
 
 def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, alt: str, caption: str = "") -> Picture:
-    """Grey pictures in a row, each with its title.
+    """Pictures in a row, each with its title.
 
     Args:
-        images: arrays (height, width) or (height, width, 1), values 0 to 255.
+        images: arrays (height, width) or (height, width, 1 or 3), values 0 to 255.
         titles: one a picture.
         alt: what they show, in words.
         caption: one line below them.
@@ -145,7 +152,7 @@ def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, alt: str, ca
     for axes, image, title in zip(
         np.atleast_1d(figure.subplots(1, len(images))), images, titles, strict=True
     ):
-        axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
+        draw_image(axes, image)
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
     if caption:
@@ -164,7 +171,7 @@ def turned(
     """Pictures in a row from the least to the most tilted; those that stand upright are framed.
 
     Args:
-        images: arrays (height, width, 1), values 0 to 255.
+        images: arrays (height, width, 1 or 3), values 0 to 255.
         tilts: one a picture, degrees from upright, 0 to 180.
         upright: the most degrees that still count as upright.
         guess: the learner's guess how many stand upright, a dashed line after so many; None for none.
@@ -176,7 +183,7 @@ def turned(
     order, n = np.argsort(tilts, kind="stable"), len(images)
     figure = Figure(figsize=(1.25 * n, 2.0), layout="constrained")
     for axes, which in zip(figure.subplots(1, n), order, strict=True):
-        axes.imshow(np.squeeze(images[which]), cmap="gray", vmin=0, vmax=255)
+        draw_image(axes, images[which])
         axes.set(xticks=[], yticks=[])
         axes.set_title(f"{tilts[which]:.0f}°", fontsize=10)
         stands = tilts[which] <= upright

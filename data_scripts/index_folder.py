@@ -1,44 +1,45 @@
-"""Index a folder of your own pictures: one sub-folder a class becomes a labels.csv for the course.
+"""Index a folder of your own pictures: a labels.csv for the course.
 
     python -m data_scripts.index_folder FOLDER --patient '(\\d{8})_'
 
-The folder's immediate sub-folders are the classes; pictures lie anywhere below them, under any name. Every
-picture is opened to its last pixel, so that a damaged one is found now and not in the middle of an epoch.
-What cannot be used is left out and named in the report. The columns of labels.csv, sorted by file:
+The folder's immediate sub-folders are the classes; or, where they are named train, val and test, they are the
+split, which is kept, and the folders below them the classes; or a table says which picture is what. Pictures
+lie anywhere below, under any name. Every picture is opened to its last pixel, so that a damaged one is found
+now and not in the middle of an epoch. What cannot be used is left out and named in the report. The columns of
+labels.csv, sorted by file:
 
 file     the picture, relative to the folder, with forward slashes
-label    0 or 1
-split    train, validation or test, about 60/20/20 of each label's pictures
-patient  only where --patient says how to find it in the file's name; a patient is in one split only
+label    0 to K - 1, the classes in the order of their names
+split    train, validation or test: as the folders say, else about 60/20/20 per cent of each class
+class    the class's name
+patient  only where --patient or the table says who it is; a patient is in one split only
 """
 
 import argparse
 import contextlib
-import hashlib
 import os
 import re
 import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
-from course_utils import ImageError, load_image
-from course_utils.checks import check_whole
-from course_utils.dataset import inside
+from course_utils.checks import check_flag, check_whole
+from course_utils.dataset import SPLITS
+from course_utils.images import MAX_PIXELS
 
 from ._folders import write_labels
+from ._pictures import from_folders, from_table, open_all
+from ._splits import check_patients, copies_to_leave_out, join, split_all
+from ._tree import listed
 
 PROGRAM = "data_scripts.index_folder"
-SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
-LITTER = ("thumbs.db", "desktop.ini", "__macosx")  # left by Windows and macOS, besides names with a dot
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,25 @@ class Index:
 
     Attributes:
         labels_csv: absolute path of the table.
-        classes: each class's label, 0 or 1.
+        classes: each class's label; 1 for the positive one and 0 for all others, if one was named.
         counts: how many pictures each split holds of each label: `counts["train"][1]`.
-        patients: how many patients there are; None if no pattern told them apart.
-        bad: the files (and links to folders) that were left out, each with the reason.
+        given: whether the split is the folders' or the table's, and not drawn.
+        patients: how many patients there are; None if nothing told them apart.
+        color: how many pictures are in colour; the others are grey, whatever their files say.
+        bad: the files (and links) that were left out, each with the reason.
         copies: groups of good pictures that are the same byte for byte.
+        disputed: how many of these groups stand in more than one class.
     """
 
     labels_csv: Path
     classes: dict[str, int]
     counts: dict[str, dict[int, int]]
+    given: bool
     patients: int | None
+    color: int
     bad: dict[str, str]
     copies: list[list[str]]
+    disputed: int
 
     def report(self) -> str:
         """All of it in plain words, several lines."""
@@ -67,7 +74,17 @@ class Index:
         classes = "; ".join(f"{_shown(name)} = {label}" for name, label in self.classes.items())
         lines = [f"{_many(total, 'picture')} in {len(self.classes)} classes: {classes}"]
         for split, of in self.counts.items():
-            lines.append(f"  {split:<10} {of[0] + of[1]:>6}: {of[0]} of label 0, {of[1]} of label 1")
+            each = ", ".join(f"{n} of label {label}" for label, n in of.items())
+            if len(of) > 10:
+                each = f"{min(of.values())} to {max(of.values())} of each label"
+            lines.append(f"  {split:<10} {sum(of.values()):>6}: {each}")
+        if self.given:
+            empty = [split for split, of in self.counts.items() if not any(of.values())]
+            lines.append("The split is the given one" + f"; it has no {' and no '.join(empty)}" * bool(empty))
+        lines.append(
+            f"{total - self.color} grey and {self.color} in colour: color_mode="
+            f"{'rgb' if 2 * self.color >= total else 'grayscale'!r}"
+        )
         if self.patients is None:
             lines.append(
                 "Every picture counts as a patient of its own. If some patients have several pictures, use "
@@ -76,11 +93,10 @@ class Index:
         else:
             lines.append(f"{_many(self.patients, 'patient')}, each in one split only")
         if self.copies:
-            labels = [{self.classes[name.partition("/")[0]] for name in group} for group in self.copies]
-            both = sum(len(found) > 1 for found in labels)
             lines.append(
-                f"{_many(len(self.copies), 'picture')} in several copies, {both} of them under both labels; "
-                f"the first: {', '.join(map(_shown, self.copies[0]))}"
+                f"{_many(len(self.copies), 'picture')} in several copies, each in one split only, "
+                f"and {self.disputed} of them in several classes; the first: "
+                + ", ".join(map(_shown, self.copies[0]))
             )
         if self.bad:
             lines.append(f"{_many(len(self.bad), 'bad file')} left out:")
@@ -97,161 +113,20 @@ def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _walk(folder: Path) -> tuple[list[str], list[str], dict[str, str]]:
-    """The classes, the files below them that are worth opening, and what is bad without being opened."""
-    classes, names, bad, todo = [], [], {}, [""]
-    while todo:
-        prefix = todo.pop()
-        try:
-            entries = list(os.scandir(folder / prefix))
-        except OSError as error:
-            if not prefix:
-                raise
-            bad[prefix[:-1]] = f"the folder cannot be read ({error.strerror})"
-            continue
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.name.startswith(".") or entry.name.casefold() in LITTER or name == "labels.csv":
-                continue
-            link = entry.is_symlink() or getattr(entry, "is_junction", bool)()  # from Python 3.12 on
-            if link and os.path.isdir(entry.path):
-                bad[name] = "a link to a folder, which is not followed"
-            elif entry.is_dir(follow_symlinks=False):
-                todo.append(f"{name}/")
-                if not prefix:
-                    classes.append(name)
-            elif not prefix:
-                bad[name] = "in no class folder"
-            elif reason := _unlistable(name):
-                bad[name] = reason
-            else:
-                names.append(name)
-    return sorted(classes), sorted(names), bad
+def _labels(classes: list[str], positive: str | None) -> tuple[dict[str, int], list[str]]:
+    """Each class's label, and what each label is called."""
+    if positive is None:
+        return {name: label for label, name in enumerate(classes)}, classes
+    if positive not in classes:
+        raise ValueError(f"there is no class {positive!r} to be label 1; the classes are {listed(classes)}")
+    return {name: int(name == positive) for name in classes}, [f"not {positive}", positive]
 
 
-def _unlistable(name: str) -> str | None:
-    """Why labels.csv cannot hold this name, None if it can."""
-    if name != name.strip():
-        return "labels.csv cannot hold a name that starts or ends with a blank"
-    if "\n" in name or "\r" in name:
-        return "labels.csv cannot hold a name with a line break"
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return "the name is not valid Unicode"
-    try:
-        inside(name, "")
-    except ValueError:
-        return "by the rules of Windows the name leads out of the folder"
-    return None
-
-
-def _look(folder: Path, name: str) -> tuple[str | None, bytes]:
-    """Why the file cannot be used as a picture, None if it can; and a checksum of a good one."""
-    if reason := _unusable(folder, name):
-        return reason, b""
-    with open(folder / name, "rb") as file:
-        return None, hashlib.file_digest(file, "sha256").digest()
-
-
-def _unusable(folder: Path, name: str) -> str | None:
-    """Why the file cannot be used as a picture, None if it can: it is opened whole, and let go."""
-    path = folder / name
-    if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(folder):
-        return "a link that leads out of the folder"
-    try:
-        load_image(path, dtype="uint8")
-    except ImageError as error:
-        cause = error.__cause__
-        if isinstance(cause, UnidentifiedImageError):  # its message only repeats the path
-            return "not a readable image" if path.stat().st_size else "an empty file"
-        if isinstance(cause, OSError) and cause.strerror:
-            return f"cannot be read ({cause.strerror})"
-        return str(error).removeprefix(f"{path}: ").replace(str(path), name)
-    return None
-
-
-def _labels(classes: list[str], positive: str | None) -> dict[str, int]:
-    listed = ", ".join(map(repr, classes)) or "none"
-    if len(classes) < 2:
-        raise ValueError(
-            f"two or more class folders are needed, found {listed} (links to folders are not followed)"
-        )
-    if positive is None and len(classes) > 2:
-        raise ValueError(
-            f"{len(classes)} classes: {listed}. Say which of them is label 1, all others being 0, with "
-            "--positive NAME (in Python positive=)"
-        )
-    if positive is not None and positive not in classes:
-        raise ValueError(f"there is no class {positive!r} to be label 1; the classes are {listed}")
-    return {name: int(name == (positive or classes[1])) for name in classes}
-
-
-def _check_classes(classes: dict[str, int], good: list[str], bad: dict[str, str]) -> None:
-    """Raises ValueError if a class has no good picture."""
-    filled = {name.partition("/")[0] for name in good}
-    for name in classes:
-        if name not in filled:
-            first = next((f for f in bad if f.partition("/")[0] == name), None)
-            why = "it holds no file" if first is None else f"the first bad file is {first!r}: {bad[first]}"
-            raise ValueError(f"class {name!r} has no good picture; {why}")
-
-
-def _patients(names: list[str], pattern: re.Pattern) -> list[str]:
-    """Each file's patient."""
-    found = [pattern.search(name) for name in names]
-    # An optional group that took no part in the match is None: no patient either.
-    ids = [match and match[1 if pattern.groups else 0] for match in found]
-    if missing := [name for name, patient in zip(names, ids, strict=True) if patient is None]:
-        raise ValueError(
-            f"the patient pattern {pattern.pattern!r} is not found in {len(missing)} of {len(names)} good "
-            f"files, the first of them {missing[0]!r}"
-        )
-    ids = [patient.strip() for patient in ids]  # as labels.csv is read
-    if "" in ids:
-        raise ValueError(
-            f"the patient pattern {pattern.pattern!r} finds an empty name in {names[ids.index('')]!r}"
-        )
-    return ids
-
-
-def _feasible(have: list[tuple[int, int]], left: Counter) -> bool:
-    """Whether every split can still get both labels from the patients left, counted by (has 0, has 1)."""
-    lacking = Counter((not zeros, not ones) for zeros, ones in have)
-    both = (True, True)
-    best = min(left[both], lacking[both])  # who has both labels is worth most where both are lacking
-    single = ((True, False), (False, True))
-    short = sum(max(0, lacking[kind] + lacking[both] - best - left[kind]) for kind in single)
-    return short <= left[both] - best
-
-
-def _split(patients: dict[str, list[int]], seed: int) -> dict[str, str]:
-    """Each patient's split, from how many pictures of label 0 and 1 they have.
-
-    The largest patients come first, each into the split where the pictures then deviate least from the
-    shares wanted (chi-square, over both labels), but never so that a split could end without a label.
-    """
-
-    def order(patient: str) -> tuple[int, bytes]:  # a hash: the same with every version of every library
-        return -sum(patients[patient]), hashlib.sha256(f"{seed} {patient}".encode()).digest()
-
-    totals = [sum(counts) for counts in zip(*patients.values(), strict=True)]
-    wanted = {split: [share * total for total in totals] for split, share in SHARES.items()}
-    have = {split: (0, 0) for split in SHARES}
-    left = Counter((zeros > 0, ones > 0) for zeros, ones in patients.values())
-    chosen = {}
-    for patient in sorted(patients, key=order):
-        new = patients[patient]
-        left[new[0] > 0, new[1] > 0] -= 1
-        best = None
-        for split in SHARES:
-            then = {**have, split: (have[split][0] + new[0], have[split][1] + new[1])}
-            growth = zip(have[split], then[split], wanted[split], strict=True)
-            cost = sum(((b - want) ** 2 - (a - want) ** 2) / want for a, b, want in growth)
-            if (best is None or cost < best[0]) and _feasible(list(then.values()), left):
-                best = cost, split, then
-        _, chosen[patient], have = best  # three patients of each label always leave a way
-    return chosen
+def _patterns(name: str, value: Sequence[str]) -> list[str]:
+    """The patterns as a list; TypeError for a single string, whose letters would be patterns."""
+    if isinstance(value, str) or not all(isinstance(pattern, str) for pattern in value):
+        raise TypeError(f"{name} must be a list of patterns, got {value!r}")
+    return list(value)
 
 
 def _check_new(folder: Path, to: Path | None, force: bool) -> None:
@@ -285,6 +160,13 @@ def index(
     to: str | os.PathLike | None = None,
     positive: str | None = None,
     patient: str | None = None,
+    exclude: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    table: str | os.PathLike | None = None,
+    columns: Mapping[str, str] | None = None,
+    suffix: str = "",
+    redraw: bool = False,
+    max_pixels: int = MAX_PIXELS,
     seed: int = 0,
     force: bool = False,
     progress: bool | None = None,
@@ -292,16 +174,27 @@ def index(
     """Opens every picture below a folder's class folders and writes labels.csv into the folder.
 
     A file that cannot be used never stops the run: it is left out, and `Index.bad` says why. The same
-    folder and arguments give the same bytes. Prints nothing to standard output.
+    folder and arguments give the same bytes. Prints nothing to standard output. Copies of a picture, the same
+    byte for byte, never end in two splits.
 
     Args:
-        folder: the folder whose immediate sub-folders are the classes.
+        folder: its immediate sub-folders are the classes. Or they are `train`, `val` (`valid`, `validation`)
+            and `test`, in upper or lower case: then they are the split, and hold the class folders. A split
+            without validation has it drawn from train.
         to: a new or empty folder elsewhere. The good pictures are copied there, under the same names, and
             labels.csv is written there; `folder` stays as it is, and may be read-only.
-        positive: the class that is label 1, all others being 0. None: of two classes the second by name.
+        positive: the class that is label 1, all others being 0. None: classes are 0, 1, 2, ... by name.
         patient: regular expression searched in each file's name (relative to the folder, with forward
             slashes); its first group, or the whole match if it has none, is the patient. All pictures of a
             patient go into one split. None: every picture counts as a patient of its own.
+        exclude: patterns as in a shell, of files and folders to leave out: "*_mask*", "masks".
+        keep: patterns of files and folders that look like masks and are pictures to learn from.
+        table: a CSV file that says which picture is what, in the place of the sub-folders.
+        columns: the table's columns: which is "file" and "class", and where there are some "patient" and
+            "split". A class of several columns with one 1 in a row: {"class": "MEL,NV,BCC", ...}.
+        suffix: what to add to the names in the table, such as ".jpg".
+        redraw: draw a split although the folders or the table give one.
+        max_pixels: the largest picture allowed, see `course_utils.load_image`.
         seed: 0 or more; another seed gives other splits.
         force: replace an existing labels.csv.
         progress: True shows a progress bar on standard error, False none, None only if that is a terminal.
@@ -310,21 +203,23 @@ def index(
         The `Index`, whose `report()` tells it in words.
 
     Raises:
-        TypeError: `patient` or `force` is of another kind.
+        TypeError: `patient` is of another kind.
         NotADirectoryError: there is no such folder.
         FileExistsError: there is a labels.csv, and `force` is not set; or `to` is not empty.
         PermissionError: the folder where the result goes cannot be written to.
-        ValueError: an argument is not as described, a class has no good picture, a good picture's name has
-            no patient, or a label has fewer than three patients, one for each split. The message says which.
+        ValueError: an argument is not as described; folders or files look like masks; the parts of a split
+            hold different classes or part a patient; a class has no good picture; a good picture's name has
+            no patient; or a class has too few pictures or patients for the splits. The message says which.
     """
-    for name, value, kinds in (("patient", patient, (str, type(None))), ("force", force, bool)):
-        if not isinstance(value, kinds):
-            raise TypeError(
-                f"{name} must be {'True or False' if kinds is bool else 'a string'}, got {value!r}"
-            )
+    if not isinstance(patient, (str, type(None))):
+        raise TypeError(f"patient must be a string, got {patient!r}")
+    force, redraw = check_flag("force", force), check_flag("redraw", redraw)
     folder = Path(folder).expanduser().resolve()
     to = None if to is None else Path(to).expanduser().resolve()
-    seed = check_whole("seed", seed, 0)
+    seed, max_pixels = check_whole("seed", seed, 0), check_whole("max_pixels", max_pixels, 1)
+    exclude, keep = _patterns("exclude", exclude), _patterns("keep", keep)
+    if (table is None) != (columns is None):
+        raise ValueError("table and columns belong together")
     try:
         pattern = None if patient is None else re.compile(patient)
     except (re.error, OverflowError) as error:
@@ -338,52 +233,39 @@ def index(
     with _aside(home, advice):  # better to learn now than after minutes that nothing can be written
         pass
 
-    found, names, bad = _walk(folder)
-    classes = _labels(found, positive)
+    if table is None:
+        pictures = from_folders(folder, exclude, keep, redraw)
+    else:
+        pictures = from_table(folder, table, columns, suffix, redraw)
+    classes, label_names = _labels(pictures.all_classes, positive)
     bar = partial(tqdm, unit="picture", disable=None if progress is None else not progress)
-    pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))  # Pillow decodes outside the GIL
-    try:
-        looks = list(bar(pool.map(partial(_look, folder), names), total=len(names), desc="opening"))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    bad |= {name: reason for name, (reason, _) in zip(names, looks, strict=True) if reason}
-    bad = dict(sorted(bad.items()))
-    good = [name for name in names if name not in bad]
-    _check_classes(classes, good, bad)
-
-    same: dict[bytes, list[str]] = {}
-    for name, (reason, digest) in zip(names, looks, strict=True):
-        if not reason:
-            same.setdefault(digest, []).append(name)
-    # Copies of one picture are one patient: one to learn from and one for the exam would be no exam.
-    twins = {name: group[0] for group in same.values() for name in group}
-    ids = [twins[name] for name in good] if pattern is None else _patients(good, pattern)
-    labels = [classes[name.partition("/")[0]] for name in good]
-    patients: dict[str, list[int]] = {}
-    for who, label in zip(ids, labels, strict=True):
-        patients.setdefault(who, [0, 0])[label] += 1
-    have = [sum(counts[label] > 0 for counts in patients.values()) for label in (0, 1)]
-    if min(have) < len(SHARES):
-        what = "patients" if pattern else "good pictures"
-        whose = [", ".join(name for name in classes if classes[name] == label) for label in (0, 1)]
-        raise ValueError(
-            f"train, validation and test need at least {len(SHARES)} {what} of each label, one for each; "
-            f"there are {have[0]} of label 0 ({whose[0]}) and {have[1]} of label 1 ({whose[1]})"
-        )
-    split_of = _split(patients, seed)
-    splits = [split_of[who] for who in ids]
+    looks = open_all(folder, pictures.names, max_pixels, bar)
+    pictures = pictures.without({name: look.reason for name, look in looks.items() if look.reason})
+    if pictures.given:
+        digests = [looks[name].digest for name in pictures.names]
+        pictures = pictures.without(copies_to_leave_out(pictures.names, pictures.splits, digests))
+    pictures.check()
+    labels = [classes[name] for name in pictures.classes]
+    ids = pictures.patients if pattern is None else pictures.search(pattern)
+    if ids and pictures.given:
+        check_patients(ids, pictures.splits)
+    digests = [looks[name].digest for name in pictures.names]
+    groups = join(ids or pictures.names, digests)
+    splits = split_all(groups, [label_names[label] for label in labels], pictures.splits, seed)
 
     with _aside(home, advice) as new:
         new.mkdir()
         if to is not None:
-            for name in bar(good, desc="copying"):
+            for name in bar(pictures.names, desc="copying"):
                 (new / name).parent.mkdir(parents=True, exist_ok=True)
                 # "x": on a disk that takes "a.png" and "A.png" for one file, no picture replaces another.
                 with open(folder / name, "rb") as source, open(new / name, "xb") as copy:
                     shutil.copyfileobj(source, copy)
-        columns = ("file", "label", "split") + ("patient",) * (pattern is not None)
-        table = (good, labels, splits) + (ids,) * (pattern is not None)
-        write_labels(new / "labels.csv", columns, zip(*table, strict=True))
+        table = {"file": pictures.names, "label": labels, "split": splits}
+        table["class"] = [label_names[label] for label in labels]
+        if ids:
+            table["patient"] = ids
+        write_labels(new / "labels.csv", table, zip(*table.values(), strict=True))
         _check_new(folder, to, force)  # look again: much may have happened in the meantime
         if to is None:
             os.replace(new / "labels.csv", folder / "labels.csv")
@@ -393,10 +275,28 @@ def index(
                 to.rmdir()  # only succeeds if empty; Windows renames nothing onto an empty folder
             os.replace(new, to)
     tally = Counter(zip(splits, labels, strict=True))
-    counts = {split: {label: tally[split, label] for label in (0, 1)} for split in SHARES}
+    same: dict[bytes, list[int]] = {}
+    for at, digest in enumerate(digests):
+        same.setdefault(digest, []).append(at)
     copies = [group for group in same.values() if len(group) > 1]
-    labels_csv = (to or folder) / "labels.csv"
-    return Index(labels_csv, classes, counts, len(patients) if pattern else None, bad, copies)
+    return Index(
+        labels_csv=(to or folder) / "labels.csv",
+        classes=classes,
+        counts={split: {label: tally[split, label] for label in range(len(label_names))} for split in SPLITS},
+        given=pictures.given,
+        patients=len(set(ids)) if ids else None,
+        color=sum(looks[name].color for name in pictures.names),
+        bad=dict(sorted(pictures.bad.items())),
+        copies=[[pictures.names[at] for at in group] for group in copies],
+        disputed=sum(len({pictures.classes[at] for at in group}) > 1 for group in copies),
+    )
+
+
+def _column(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not (ours and equals and theirs):
+        raise argparse.ArgumentTypeError(f"expected OURS=THEIRS, got {text!r}")
+    return ours, theirs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -405,16 +305,52 @@ def main(arguments: list[str] | None = None) -> int:
         prog=f"python -m {PROGRAM}",
         description="Write labels.csv for a folder with one sub-folder a class, so that the course can use "
         "it. Every picture is opened; bad files are reported and left out.",
-        epilog="Two classes become 0 and 1 in the order of their names. About 60/20/20 per cent of the "
-        "pictures go to train, validation and test. Prints a report, and the path of labels.csv last.",
+        epilog="Classes become 0, 1, 2, ... in the order of their names. About 60/20/20 per cent of each go "
+        "to train, validation and test, unless folders of these names hold the class folders. Prints a "
+        "report, and the path of labels.csv last.",
     )
-    parser.add_argument("folder", metavar="FOLDER", help="its immediate sub-folders are the classes")
+    parser.add_argument(
+        "folder", metavar="FOLDER", help="its sub-folders are the classes, or train, val and test above them"
+    )
     parser.add_argument("--positive", metavar="NAME", help="the class that is label 1; all others are 0")
     parser.add_argument(
         "--patient",
         metavar="REGEX",
         help="finds the patient in a file's name relative to FOLDER: the first group, or the whole match. A "
         r"patient's pictures all go into one split. For names like 00001371_003.png: '(\d{8})_'",
+    )
+    parser.add_argument(
+        "--exclude",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="files and folders to leave out, as in a shell: '*_mask*'. May be given several times",
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="files and folders that look like masks and are pictures to learn from",
+    )
+    parser.add_argument(
+        "--table", metavar="FILE", help="a CSV file that says which picture is what, in place of sub-folders"
+    )
+    parser.add_argument(
+        "--column",
+        metavar="OURS=THEIRS",
+        action="append",
+        type=_column,
+        dest="columns",
+        help="the table's columns: file=image_name, class=diagnosis (or class=MEL,NV,BCC: one of them is 1), "
+        "and where there are some patient=... and split=...",
+    )
+    parser.add_argument("--suffix", default="", metavar="S", help="what the table's names lack, such as .jpg")
+    parser.add_argument(
+        "--redraw", action="store_true", help="draw a split although the folders or the table give one"
+    )
+    parser.add_argument(
+        "--max-pixels", type=int, default=MAX_PIXELS, metavar="N", help="the largest picture allowed"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="for other splits (default: 0)")
     parser.add_argument("--force", action="store_true", help="replace an existing labels.csv")
@@ -425,6 +361,7 @@ def main(arguments: list[str] | None = None) -> int:
         "stays as it is",
     )
     given = vars(parser.parse_args(arguments))
+    given["columns"] = dict(given["columns"]) if given["columns"] else None
     try:
         made = index(**given)
     except (OSError, ValueError) as error:

@@ -48,6 +48,23 @@ def _saved(picture, path):
     return path
 
 
+def write_flowers(folder):
+    """Five classes of colour pictures, sixty of mixed sizes: each class has a colour of its own."""
+    rng = np.random.default_rng(1)
+    colours = {"daisy": (240, 235, 200), "iris": (70, 40, 200), "poppy": (220, 60, 20),
+               "rose": (230, 90, 160), "tulip": (60, 160, 40)}  # fmt: skip
+    for name, colour in colours.items():
+        (folder / "flowers" / name).mkdir(parents=True)
+        for i in range(12):
+            height, width = rng.integers(40, 120, 2)
+            y, x = np.mgrid[:height, :width]
+            blossom = np.hypot(y / height - rng.uniform(0.4, 0.6), x / width - rng.uniform(0.4, 0.6)) < 0.35
+            pixels = np.where(blossom[..., None], colour, (30, 90, 35)) + rng.normal(0, 8, (height, width, 3))
+            picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+            picture.save(folder / "flowers" / name / f"{i}.{('jpg', 'png')[i % 2]}")
+    return folder / "flowers"
+
+
 @pytest.fixture(scope="session")
 def messy(tmp_path_factory):
     """A folder-per-class tree as people have it: all modes, odd sizes, odd names, one broken file."""

@@ -208,6 +208,7 @@ def test_normalise_is_any_function_of_one_image(grains):
         (lambda image: None, "got NoneType"),
         (lambda image: 1 / 0, "normalize failed on a picture of all greys from 0 to 255: ZeroDivisionError"),
         ("unit", "normalize must be a function of an image or None, got 'unit'"),
+        (keras.layers.Rescaling(1 / 255), "is a Keras layer. Put it into the model, after its Input"),
         (lambda image: image * np.float32("nan"), "all greys from 0 to 255: expected finite values"),
     ],
 )
@@ -326,13 +327,23 @@ def test_black_and_white_masks_become_classes_and_other_values_are_named(grains,
             ImageSequence(grains, None, 8, SIZE, masks=masks, mask_values=wrong)
 
 
+def test_a_mask_of_another_shape_than_its_picture_is_named(grains, masks, tmp_path):
+    with Image.open(masks[2]) as mask:
+        mask.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png")
+        mask.resize((mask.width + 2, mask.height - 1), Image.Resampling.NEAREST).save(tmp_path / "nearly.png")
+    said = r"batch 0, mask .*turned.png: the mask is 32 x 24 .*, its picture .* 24 x 32"
+    with pytest.raises(ImageError, match=said):
+        ImageSequence(grains, None, 8, SIZE, masks=[*masks[:2], tmp_path / "turned.png", *masks[3:]])[0]
+    close = ImageSequence(grains, None, 8, SIZE, masks=[*masks[:2], tmp_path / "nearly.png", *masks[3:]])
+    assert close[0][1].shape == (8, *SIZE, 1)
+
+
 def test_masks_train_a_network_and_their_faults_are_named(grains, masks):
     sequence = PreprocessingImageSequence(grains, None, 8, SIZE, masks=masks, workers=2)
     model = keras.Sequential([keras.Input((*SIZE, 1)), keras.layers.Conv2D(1, 1)])
     model.compile("sgd", "mse")
     assert np.isfinite(model.fit(sequence, shuffle=False, verbose=0).history["loss"][0])
     for labels, options, said in (
-        (None, {}, "got neither"),
         (np.zeros(N), {"masks": masks}, "got both"),
         (None, {"masks": masks[:-1]}, "masks must have one entry an image: 39 for 40"),
         (None, {"masks": str(masks[0])}, "masks must be a list of paths"),

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import course_utils
-from course_utils import budget, order
+from course_utils import budget, color, order
 from tests.running import ROOT
 
 N, SIDE = 40, 64
@@ -45,6 +45,9 @@ def reader(tmp_path_factory):
     Image.fromarray(grain[0] // 128).save(folder / "lung.png")
     with open(folder / "labels.csv", "w", newline="") as file:
         csv.writer(file).writerows([("file", "label"), *((name, i % 2) for i, name in enumerate(names[0]))])
+    with open(folder / "lesions.csv", "w", newline="") as file:
+        rows = ((name.removesuffix(".png"), 1 - i % 2, i % 2) for i, name in enumerate(names[0]))
+        csv.writer(file).writerows([("image", "MEL", "NV"), *rows])
     pool, dense = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)
     model = keras.Sequential([keras.Input((None, None, 1)), pool, dense])
     model.compile("sgd", "mse")
@@ -53,7 +56,8 @@ def reader(tmp_path_factory):
     # Of Albumentations as much as the example names.
     compose = lambda transforms, seed: lambda image: {"image": image[::-1].copy()}  # noqa: E731
     albumentations = SimpleNamespace(Compose=compose, RandomGamma=object, GaussNoise=object)
-    public = {name: getattr(course_utils, name) for name in course_utils.__all__} | vars(budget) | vars(order)
+    public = {name: getattr(course_utils, name) for name in course_utils.__all__}
+    public |= vars(budget) | vars(order) | vars(color)
     return folder, public | {
         "A": albumentations, "keras": keras, "math": math, "np": np, "model": model, "paths": paths,
         "masks": masks, "npy_paths": npy_paths, "labels": np.arange(N) % 2, "ages": np.arange(N),

@@ -13,9 +13,9 @@ STOREYS = (
     {"panels", "exercises"},
     {"plots", "budget"},
     {"sequences"},
-    {"sources", "augmentation", "normalisation", "threads", "notebook"},
+    {"sources", "color", "augmentation", "normalisation", "threads", "notebook"},
     {"images", "dataset", "order"},
-    {"memory"},
+    {"memory", "formats"},
     {"checks"},
 )
 # Whoever else wants one of these goes through the room that has it.

@@ -140,11 +140,12 @@ def rude_files(folder):
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_rude_files_are_named_with_a_reason_and_the_error_can_be_pickled(tmp_path):
     why = {
-        "large.png": "more than the",
+        "large.png": "9000 x 9000 pixels, more than the 67,108,864 that max_pixels allows",
+        "bomb.png": "more than the 67,108,864 that max_pixels allows",
         "missing.png": "no such file",
         "folder.png": "not a regular file",
-        "float.tif": "32-bit pixels",
-        "whole.tif": "32-bit pixels",
+        "float.tif": "32-bit float pixels",
+        "whole.tif": "signed 32-bit pixels",
         "fifo.png": "not a regular file",
     }
     names = rude_files(tmp_path)

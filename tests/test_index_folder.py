@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from course_utils import load_image, read_labels
-from data_scripts import index_folder
+from data_scripts import _pictures, index_folder
+from data_scripts._splits import SHARES, draw
 from data_scripts.index_folder import index, main
 
 WINDOWS = sys.platform == "win32"
@@ -99,9 +100,10 @@ def messy(tmp_path):
             "cat/blank.png ": "labels.csv cannot hold a name that starts or ends with a blank",
             "cat/fifo.png": "not a regular file",
             "cat/line\nbreak.png": "labels.csv cannot hold a name with a line break",
+            "cat/link in.png": "a link to cat/deep.png, which is read already",
             "cat/link out.png": "a link that leads out of the folder",
             "cat/link to nothing.png": "no such file",
-            "loop": "a link to a folder, which is not followed",
+            "loop": "a link to the folder itself, which is read already",
         }
     if sys.platform == "linux":  # macOS and Windows refuse such a name
         Path(os.fsdecode(os.fsencode(root) + b"/cat/\xff.png")).write_bytes(whole.read_bytes())
@@ -118,9 +120,9 @@ def test_a_messy_folder(messy, capfd):
     for name, reason in bad.items():
         assert made.bad[name].startswith(reason.removesuffix(")")) and str(root) not in made.bad[name]
     rows, data = rows_of(made.labels_csv), read_labels(root)
-    assert made.labels_csv.read_bytes().startswith(b"file,label,split\n")
+    assert made.labels_csv.read_bytes().startswith(b"file,label,split,class\n")
     assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
-    assert len(data) == len(rows) == (8 if WINDOWS else 11)
+    assert len(data) == len(rows) == (8 if WINDOWS else 10)
     assert all(row["label"] == str(int(row["file"].startswith("dog"))) for row in rows)
     shapes = {path: load_image(path, dtype="uint8").shape for path in data.paths}
     assert shapes[str(root / "cat" / "a cat, asleep.png")] == (208, 212, 1)
@@ -135,9 +137,7 @@ def test_a_messy_folder(messy, capfd):
         for split in ("train", "validation", "test")
     }
     lines = made.report().splitlines()
-    if not WINDOWS:
-        assert lines.pop(5).endswith("the first: cat/deep.png, cat/link in.png")
-    assert len(lines) == 6 + len(bad) and lines[0].endswith(" in 2 classes: cat = 0; dog, wet = 1")
+    assert len(lines) == 7 + len(bad) and lines[0].endswith(" in 2 classes: cat = 0; dog, wet = 1")
     assert "  cat/empty.png: an empty file" in lines and "  stray.png: in no class folder" in lines
     if not WINDOWS:  # one line each, and fit to print
         assert r"  cat/line\nbreak.png: labels.csv cannot hold a name with a line break" in lines
@@ -149,12 +149,15 @@ def test_the_report(small, capsys):
     (small / "cat" / "notes\x1b[2J.txt").write_text("x") if not WINDOWS else None
     picture(small / "stray.png")
     assert main([str(small)]) == 0
-    notes = [] if WINDOWS else [r"  cat/notes\x1b[2J.txt: not a readable image"]
+    notes = (
+        [] if WINDOWS else [r"  cat/notes\x1b[2J.txt: not a readable image (in no format that Pillow knows)"]
+    )
     assert capsys.readouterr().out.splitlines() == [
         "14 pictures in 2 classes: cat = 0; dog = 1",
         "  train           8: 4 of label 0, 4 of label 1",
         "  validation      3: 1 of label 0, 2 of label 1",
         "  test            3: 1 of label 0, 2 of label 1",
+        "14 grey and 0 in colour: color_mode='grayscale'",
         "Every picture counts as a patient of its own. If some patients have several pictures, use "
         "--patient: a patient in two splits makes the validation score too good.",
         f"{1 + len(notes)} bad file{'s' * len(notes)} left out:",
@@ -178,7 +181,7 @@ def test_patients_stay_together_and_the_seed_decides(tmp_path):
     root = tree(tmp_path / "x", cat=60, dog=40)
     made = index(root, patient=r"([cd]\d\d)_")
     first, rows = made.labels_csv.read_bytes(), rows_of(made.labels_csv)
-    assert first.startswith(b"file,label,split,patient\n") and made.patients == 50
+    assert first.startswith(b"file,label,split,class,patient\n") and made.patients == 50
     assert {(r["patient"], r["split"]) for r in rows} == {(r["file"][4:7], r["split"]) for r in rows}
     assert len({(r["patient"], r["split"]) for r in rows}) == 50
     assert made.counts == {
@@ -190,6 +193,11 @@ def test_patients_stay_together_and_the_seed_decides(tmp_path):
     assert index(root, patient=r"([cd]\d\d)_", force=True).labels_csv.read_bytes() == first
     assert index(root, patient=r"[cd]\d\d(?=_)", force=True).labels_csv.read_bytes() == first  # no group
     assert index(root, patient=r"([cd]\d\d)_", seed=1, force=True).labels_csv.read_bytes() != first
+
+
+def groups(patients):
+    """Counts by class, those of 0 left out."""
+    return {who: {str(c): n for c, n in enumerate(counts) if n} for who, counts in patients.items()}
 
 
 @pytest.mark.parametrize(
@@ -204,7 +212,7 @@ def test_patients_stay_together_and_the_seed_decides(tmp_path):
 )
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_every_split_has_both_labels_at_awkward_sizes(patients, seed):
-    chosen = index_folder._split(patients, seed)
+    chosen = draw(groups(patients), SHARES, seed)
     assert set(chosen) == set(patients)
     for split in ("train", "validation", "test"):
         own = [patients[p] for p in chosen if chosen[p] == split]
@@ -220,7 +228,7 @@ def test_splits_of_any_sizes():
             zeros, ones = rng.choice([1, 2, 5, 300]), rng.choice([1, 2, 5, 300])
             patients[str(i)] = rng.choice([[zeros, 0], [0, ones], [zeros, ones]])
         if min(sum(counts[label] > 0 for counts in patients.values()) for label in (0, 1)) >= 3:
-            chosen = index_folder._split(patients, seed)
+            chosen = draw(groups(patients), SHARES, seed)
             for split in ("train", "validation", "test"):
                 own = [patients[p] for p in chosen if chosen[p] == split]
                 assert min(sum(counts) for counts in zip(*own, strict=True)) > 0, patients
@@ -233,7 +241,7 @@ def test_shares_with_patients_of_very_different_sizes():
         pictures = min(100, int(rng.paretovariate(1.2)))
         ones = sum(rng.random() < 0.05 for _ in range(pictures))
         patients[f"{i:05}"] = [pictures - ones, ones]
-    chosen = index_folder._split(patients, 0)
+    chosen = draw(groups(patients), SHARES, 0)
     for split, share in (("train", 0.6), ("validation", 0.2), ("test", 0.2)):
         own = [patients[p] for p in patients if chosen[p] == split]
         assert len(own) / len(patients) == pytest.approx(share, abs=0.01)  # and not only the small ones
@@ -244,11 +252,10 @@ def test_shares_with_patients_of_very_different_sizes():
 
 def test_positive(tmp_path):
     root = tree(tmp_path / "x", ant=4, bee=4, cow=4)
-    text = refused(ValueError, "--positive", root)
-    assert "3 classes: 'ant', 'bee', 'cow'" in text and not (root / "labels.csv").exists()
-    assert index(root, positive="bee").classes == {"ant": 0, "bee": 1, "cow": 0}
+    assert index(root).classes == {"ant": 0, "bee": 1, "cow": 2}
+    assert index(root, positive="bee", force=True).classes == {"ant": 0, "bee": 1, "cow": 0}
     data = read_labels(root)
-    assert [int(label) for label in data.labels] == [0] * 4 + [1] * 4 + [0] * 4
+    assert data.labels.tolist() == [0] * 4 + [1] * 4 + [0] * 4 and data.classes == ("not bee", "bee")
     refused(ValueError, "no class 'be'.* 'ant', 'bee', 'cow'", root, positive="be", force=True)
     two = tree(tmp_path / "y", ant=4, bee=4)
     assert index(two, positive="ant").classes == {"ant": 1, "bee": 0}
@@ -259,8 +266,8 @@ def test_too_few_classes_or_patients(tmp_path):
     refused(ValueError, "two or more class folders.*none", tmp_path / "none")
     refused(ValueError, "two or more class folders.*'cat'", tree(tmp_path / "one", cat=6))
     few = tree(tmp_path / "few", cat=2, dog=6)
-    refused(ValueError, r"at least 3 good pictures.* 2 of label 0 \(cat\) and 6 of label 1 \(dog\)", few)
-    refused(ValueError, "at least 3 patients.* 1 of label 0 .* and 3 of label 1", few, patient=r"(...)_")
+    refused(ValueError, "at least 3 different pictures of each class, or patients.*; 'cat' has 2. Leave", few)
+    refused(ValueError, "at least 3 .* patients.*; 'cat' has 1. Leave a class out", few, patient=r"(...)_")
     refused(NotADirectoryError, "nowhere", tmp_path / "nowhere")
     assert not list(tmp_path.rglob("labels.csv"))
 
@@ -312,8 +319,9 @@ def test_an_existing_table_is_replaced_only_by_force(small):
 def test_a_table_that_appears_meanwhile_is_kept(small, monkeypatch):
     def load_and_write(path, **_):
         (small / "labels.csv").write_text("another's\n")
+        return np.zeros((2, 2, 3), np.uint8)
 
-    monkeypatch.setattr(index_folder, "load_image", load_and_write)
+    monkeypatch.setattr(_pictures, "load_image", load_and_write)
     refused(FileExistsError, "--force", small)
     assert (small / "labels.csv").read_text() == "another's\n"
 
@@ -325,15 +333,20 @@ def interrupt(*_, **__):
 @pytest.mark.parametrize(
     ("where", "copy"),
     [
-        *((where, copy) for where in ("load_image", "write_labels", "os.replace") for copy in (False, True)),
-        ("shutil.copyfileobj", True),
+        ("_pictures.load_image", False),
+        ("_pictures.load_image", True),
+        ("index_folder.write_labels", False),
+        ("index_folder.write_labels", True),
+        ("index_folder.os.replace", False),
+        ("index_folder.os.replace", True),
+        ("index_folder.shutil.copyfileobj", True),
     ],
 )
 def test_an_interrupted_run_leaves_and_loses_nothing(small, tmp_path, monkeypatch, where, copy):
     (small / "labels.csv").write_text("my own\n")
     before = contents(small)
     with monkeypatch.context() as patch:
-        patch.setattr(f"data_scripts.index_folder.{where}", interrupt)
+        patch.setattr(f"data_scripts.{where}", interrupt)
         with pytest.raises(KeyboardInterrupt):
             index(small, to=tmp_path / "new" if copy else None, force=True)
     assert contents(small) == before and list(tmp_path.iterdir()) == [small]
@@ -384,7 +397,7 @@ def test_a_read_only_folder_is_noticed_before_any_picture_is_opened(small, tmp_p
 
     monkeypatch.setattr(index_folder.tempfile, "mkdtemp", mkdtemp)
     with monkeypatch.context() as patch:
-        patch.setattr(index_folder, "load_image", interrupt)
+        patch.setattr(_pictures, "load_image", interrupt)
         text = refused(PermissionError, "--to OTHER", small)
     assert str(small) in text and os.strerror(code) in text
     assert len(read_labels(index(small, to=tmp_path / "new").labels_csv)) == 14
@@ -404,13 +417,17 @@ def test_a_folder_that_cannot_be_read_is_reported(small, monkeypatch):
 
 
 def test_a_file_that_cannot_be_read_is_reported_without_its_whole_path(small, monkeypatch):
-    def closed(path, *_):
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    opened = open
+
+    def closed(path, *more, **named):
+        if str(path).endswith("c00_0.png"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *more, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr("builtins.open", closed)
-        reason = index_folder._unusable(small, "cat/c00_0.png")
-    assert reason == "cannot be read (Permission denied)"
+        bad = index(small).bad
+    assert bad == {"cat/c00_0.png": "cannot be read (Permission denied): the image is not at fault"}
 
 
 def test_the_progress_bar_is_shown_when_asked(small, tmp_path, capfd):
@@ -452,6 +469,6 @@ def test_copies_are_reported_and_share_a_split(tmp_path):
     for group in found.copies:
         assert len({split_of[name] for name in group}) == 1
     said = (
-        "12 pictures in several copies, 1 of them under both labels; the first: ill/00.png, ill/again 0.png, "
+        "12 pictures in several copies, each in one split only, and 1 of them in several classes; the first: "
     )
-    assert f"{said}well/sick.png" in found.report()
+    assert f"{said}ill/00.png, ill/again 0.png, well/sick.png" in found.report()

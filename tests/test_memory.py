@@ -607,6 +607,11 @@ def test_the_allowance_must_be_a_positive_number(allowance):
         run_limited(hoard, 1, allowance=allowance)
 
 
+def test_the_allowance_must_be_a_byte_at_least():
+    with pytest.raises(ValueError, match="allowance must be at least 1 byte, got 0.5"):
+        run_limited(len, "ab", allowance=0.5)
+
+
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="timeout must be a positive number of seconds"):
         run_limited(hoard, 1, timeout=0)

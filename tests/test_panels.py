@@ -15,6 +15,9 @@ from conftest import made_labels
 from course_utils import panels, plots, read_labels
 from course_utils.memory import MemoryLimit
 from course_utils.order import cut
+from data_scripts.index_folder import index
+
+from .conftest import write_flowers
 
 SMALL = MemoryLimit(10**9, "machine")
 
@@ -214,3 +217,21 @@ def test_pictures_escape_their_words_and_leave_nothing_open():
     import matplotlib.pyplot
 
     assert matplotlib.pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize("kind", ["IsItStillTrue", "SamePictureSameNumbers"])
+@pytest.mark.parametrize("color_mode", ["rgb", "grayscale"])
+def test_pictures_in_colour_are_shown_in_colour(tmp_path, kind, color_mode):
+    data = read_labels(index(write_flowers(tmp_path)).labels_csv)
+    for some in (data, data.head(1)):
+        panel = getattr(panels, kind)(some, side=48, color_mode=color_mode)
+        shown = Image.open(io.BytesIO(panel.shown.png)).convert("RGB")
+        leaves = sum(count for count, (r, g, b) in shown.getcolors(10**6) if g - max(r, b) in range(40, 90))
+        assert (leaves > 200) == (color_mode == "rgb"), leaves  # no line or arrow of ours has that green
+
+
+def test_channels_of_the_folder_are_where_a_panel_begins():
+    panel = panels.MultiplyTheShape(640, 28 * 10**6, limit=SMALL, channels=3)
+    assert "640 × 256 × 256 × 3 × 4 bytes" in panel.sentence.value
+    grey, colour = (panels.WillItFit(limit=SMALL, base=0, channels=channels) for channels in (1, 3))
+    assert "8.4 MB a batch" in grey.sentence.value and "25 MB a batch" in colour.sentence.value

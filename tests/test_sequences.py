@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from course_utils.images import ImageError
-from course_utils.sequences import ImageSequence
+from course_utils.sequences import AugmentingImageSequence, ImageSequence, PreprocessingImageSequence
 from tests.running import answer, fresh, least
 
 N = 100
@@ -159,6 +159,15 @@ def test_unshuffled_by_default_so_that_predictions_match_the_labels_twice(number
         np.testing.assert_allclose(model.predict(seq, verbose=0)[:, 0], LABELS, rtol=1e-4)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_without_labels_images_are_served_alone_for_predict(numbered, workers):
+    seq = sequence(numbered, labels=None, workers=workers)
+    assert [len(batch) for batch in seq] == [1] * 4 and epoch_of(seq) == list(range(N))
+    model = tiny_model()
+    model.set_weights([np.full((64, 1), 1 / 64), np.zeros(1)])  # predicts the mean pixel: the index
+    np.testing.assert_allclose(model.predict(seq, verbose=0)[:, 0], LABELS, rtol=1e-4)
+
+
 def test_shuffling_moves_samples_between_batches_and_differs_every_epoch(numbered):
     seq = sequence(numbered, shuffle=True)
     orders = []
@@ -183,7 +192,7 @@ def test_another_seed_another_order_another_batch_size_the_same_order(numbered):
 
 LIFE = """
 import json, sys, numpy as np, keras
-from course_utils.sequences import ImageSequence
+from course_utils.sequences import AugmentingImageSequence, ImageSequence, PreprocessingImageSequence
 paths = json.load(sys.stdin)
 trace = []
 class Watched(ImageSequence):
@@ -298,7 +307,14 @@ def test_class_weight_works(numbered):
             {"labels": np.arange(99)},
             r"labels must have shape \(100,\) or \(100, k\), one entry an image; got",
         ),
-        ({"labels": ["cat"] * 100}, "labels must be numbers"),
+        (
+            {"labels": ["cat"] * 100},
+            r"labels must be numbers, got text such as 'cat'. Number them: classes, ",
+        ),
+        ({"labels": np.array(["cat"] * 100, object)}, "labels must be numbers, got text such as 'cat'"),
+        ({"labels": np.array(["a", 1.5] * 50, object)}, "labels must be numbers, got text such as 'a'"),
+        ({"labels": np.array(["cat"] * 100, np.dtypes.StringDType())}, "got text such as 'cat'"),
+        ({"labels": None, "sample_weight": np.ones(100)}, "sample_weight weighs the loss of labels or masks"),
         ({"labels": [[1], [1, 2]] * 50}, "labels must have as many entries in every row"),
         ({"labels": np.ma.masked_equal(LABELS, 7)}, "labels must not be masked"),
         ({"labels": np.zeros((100, 0))}, "labels must have shape"),
@@ -326,6 +342,15 @@ def test_wrong_arguments_fail_on_construction(numbered, change, said):
     arguments = {"image_paths": numbered, "labels": LABELS, "batch_size": 32, "target_size": (8, 8)} | change
     with pytest.raises((ValueError, TypeError), match=said):
         ImageSequence(**arguments)
+
+
+@pytest.mark.parametrize("kind", [ImageSequence, AugmentingImageSequence, PreprocessingImageSequence])
+def test_a_large_picture_has_a_way_in(numbered, kind):
+    with pytest.raises(ImageError, match="batch 0.*8 x 8 pixels, more than the 63 that max_pixels allows"):
+        kind(numbered, LABELS, 32, (8, 8), max_pixels=63)[0]
+    assert len(kind(numbered, LABELS, 32, (8, 8), max_pixels=64)[0][0]) == 32
+    with pytest.raises(ValueError, match="max_pixels must be a whole number of at least 1"):
+        kind(numbered, LABELS, 32, (8, 8), max_pixels=0)
 
 
 def test_missing_files_are_found_on_construction(numbered):

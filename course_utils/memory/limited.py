@@ -118,7 +118,7 @@ def run_limited(
 
     Raises:
         TypeError: `function` is not callable, or it or its arguments cannot be pickled.
-        ValueError: `allowance` or `timeout` is not a positive number.
+        ValueError: `allowance` or `timeout` is not a positive number, or the allowance less than 1 byte.
 
     Example:
         >>> run_limited(np.ones, 10**8, allowance=50e6).ended  # 800 MB
@@ -127,7 +127,9 @@ def run_limited(
     if not callable(function):
         raise TypeError(f"function must be callable, not {function!r}")
     if allowance is not None:
-        allowance = int(check_positive("allowance", allowance, "bytes"))
+        if check_positive("allowance", allowance, "bytes") < 1:
+            raise ValueError(f"allowance must be at least 1 byte, got {allowance}")
+        allowance = int(allowance)
     timeout = check_positive("timeout", timeout, "seconds")
     try:
         payload = cloudpickle.dumps((function, args, kwargs))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from ..dataset import Dataset
-from ..plots import ORANGE, SKY, Picture
+from ..plots import ORANGE, SKY, Picture, draw_image
 from .panel import Panel, dropdown, number_and_slider
 
 
@@ -19,20 +19,22 @@ class IsItStillTrue(Panel):
     the side that it is labelled with. Where no lesion is known, a point far out to one side stands for it.
 
     Args:
-        data: at least four pictures. Those with a lesion are taken where they are enough.
+        data: pictures, four of which are shown. Those with a lesion are taken where they are enough.
         side: height and width of the pictures shown.
+        color_mode: "grayscale" or "rgb".
     """
 
     UPRIGHT = 10  # degrees
 
-    def __init__(self, data: Dataset, side: int = 160):
+    def __init__(self, data: Dataset, side: int = 160, color_mode: str = "grayscale"):
         known = np.flatnonzero(np.isfinite(data.lesions).all(axis=1))
         self.known = len(known) >= 4
         chosen = (known if self.known else np.arange(len(data)))[:64]
         self.paths, self.labels, self.pixels = data.paths[chosen], data.labels[chosen], side
+        self.color_mode = color_mode
         # In parts of the picture from its middle.
         self.points = data.lesions[chosen] - [0.5, 0.5, 0] if self.known else [(0.25, 0.0, 0.0)] * len(chosen)
-        self.shown_positions = np.linspace(0, len(chosen) - 1, 4).astype(int)
+        self.shown_positions = np.linspace(0, len(chosen) - 1, min(4, len(chosen))).astype(int)
         self.strength, self.slider, self._links = number_and_slider(
             "Augmentation strength", 0.0, 1.0, 1.0, 0.05
         )
@@ -53,6 +55,7 @@ class IsItStillTrue(Panel):
             self.labels,
             size,
             (n, n),
+            color_mode=self.color_mode,
             strength=self.strength.value,
             horizontal_flip=self.mirror.value,
             vertical_flip=self.upside_down.value,
@@ -92,10 +95,10 @@ def marked(
     *,
     alt: str,
 ) -> Picture:
-    """Grey pictures in a row, each with an arrow towards the head and a ring around a lesion.
+    """Pictures in a row, each with an arrow towards the head and a ring around a lesion.
 
     Args:
-        images: arrays (height, width, 1), values 0 to 255.
+        images: arrays (height, width, 1 or 3), values 0 to 255.
         titles: one a picture.
         heads: the direction of the head, (x, y) of about length 1, y downwards.
         points: x, y and radius of a ring in pixels, or None for none.
@@ -106,7 +109,7 @@ def marked(
         np.atleast_1d(figure.subplots(1, len(images))), images, titles, heads, points, strict=True
     ):
         height, width = image.shape[:2]
-        axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
+        draw_image(axes, image)
         middle = np.array([width / 2, height / 2])
         axes.annotate("", middle + 0.42 * height * np.array([x, y]), middle,
                       arrowprops={"arrowstyle": "-|>", "color": ORANGE, "linewidth": 3})  # fmt: skip

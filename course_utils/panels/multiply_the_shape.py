@@ -16,12 +16,20 @@ class MultiplyTheShape(Panel):
         on_disk: bytes of their files together.
         side: height and width to begin with; 256 unless it is one of those offered.
         limit: the limit to draw; None asks `memory_limit()`.
+        channels: number of channels to begin with, 1 for grey or 3 for colour.
     """
 
-    def __init__(self, images: int, on_disk: int, side: int = 256, limit: MemoryLimit | None = None):
+    def __init__(
+        self,
+        images: int,
+        on_disk: int,
+        side: int = 256,
+        limit: MemoryLimit | None = None,
+        channels: int = 1,
+    ):
         self.images, self.on_disk, self.limit = images, on_disk, limit or memory_limit()
         self.side = dropdown("Image height and width", SIDES, side if side in SIDES else 256)
-        self.channels = dropdown("Channels", [("1, grey", 1), ("3, colour", 3)], 1)
+        self.channels = dropdown("Channels", [("1, grey", 1), ("3, colour", 3)], channels)
         kinds = [("uint8, 1 byte", "uint8"), ("float32, 4 bytes", "float32"), ("float64, 8 bytes", "float64")]
         self.dtype = dropdown("Numbers", kinds, "float32")
         super().__init__([[self.side, self.channels, self.dtype]])

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ..dataset import Dataset
 from ..images import load_image
-from ..plots import BLUE, RED, Picture
+from ..plots import BLUE, RED, Picture, draw_image
 from .panel import Panel, dropdown, number_and_slider
 
 
@@ -17,6 +17,7 @@ class SamePictureSameNumbers(Panel):
     Args:
         data: pictures. Of the first 64 the darkest is met twice, among other dark ones and among bright ones.
         side: height and width of the pictures.
+        color_mode: "grayscale" or "rgb".
     """
 
     NORMALIZERS = {
@@ -25,9 +26,10 @@ class SamePictureSameNumbers(Panel):
         "(x - 128) / 128, on uint8": lambda batch: (batch - np.uint8(128)) / np.float32(128),
     }
 
-    def __init__(self, data: Dataset, side: int = 128):
+    def __init__(self, data: Dataset, side: int = 128, color_mode: str = "grayscale"):
         first = data.paths[:64]
-        brightest = [load_image(path, (side, side)).max() for path in first]
+        brightest = [load_image(path, (side, side), color_mode).max() for path in first]
+        self.color_mode = color_mode
         self.paths, self.pixels = first[np.argsort(brightest, kind="stable")], side
         self.normalizer = dropdown("Normaliser", list(self.NORMALIZERS), "x / 255")
         self.batch_size = dropdown("Batch size", [1, 4, 32], 4)
@@ -47,6 +49,7 @@ class SamePictureSameNumbers(Panel):
             sequence = AugmentingImageSequence(
                 paths, np.zeros(size), size, (n, n), strength=self.strength.value, horizontal_flip=False,
                 vertical_flip=False, fill_mode=self.fill.value, dtype="uint8",
+                color_mode=self.color_mode,
             )  # fmt: skip
             batches.append(sequence[0][0])
         normalise = self.NORMALIZERS[self.normalizer.value]
@@ -79,14 +82,14 @@ def histograms(
     """A picture, and beside it how often each number occurs in several versions of it, overlaid.
 
     Args:
-        image: (height, width, 1), values 0 to 255.
+        image: (height, width, 1 or 3), values 0 to 255.
         values: name -> the numbers of one version.
         labels: the title of the picture, and the name of the numbers' axis.
         alt: what it shows, in words.
     """
     figure = Figure(figsize=(7.5, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.2))
-    left.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
+    draw_image(left, image)
     left.set_title(labels[0], fontsize=10)
     left.set_axis_off()
     low = min(float(v.min()) for v in values.values())

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ..budget import BATCHES_ALIVE, BINDER_BYTES, images_in_fit
+from ..checks import check_whole
 from ..memory import MemoryLimit, megabytes, memory_limit, memory_with_files
 from ..plots import BLUE, GREEN, GREY, RED, Picture, new_figure
 from .panel import SIDES, Panel, dropdown
@@ -11,24 +12,26 @@ from .panel import SIDES, Panel, dropdown
 class WillItFit(Panel):
     """*Will it fit?*: what the images of a `fit` need at Keras' default settings, against the limit.
 
-    Counted are this process as it stands and three batches of grey float32 images, which is what Keras
+    Counted are this process as it stands and three batches of float32 images, which is what Keras
     keeps alive with `workers=1`. What the model needs for its own sums is not counted.
 
     Args:
         limit: the limit to draw; None asks `memory_limit()`.
         base: bytes that the process holds already, libraries included; None measures it.
+        channels: 1 for grey, 3 for colour.
     """
 
-    def __init__(self, limit: MemoryLimit | None = None, base: int | None = None):
+    def __init__(self, limit: MemoryLimit | None = None, base: int | None = None, channels: int = 1):
         self.limit = limit or memory_limit()
         self.base = memory_with_files() if base is None else base
+        self.channels = check_whole("channels", channels, 1)
         self.batch_size = dropdown("Batch size", [1, 8, 32, 128, 512], 32)
         self.side = dropdown("Image height and width", SIDES, 256)
         super().__init__([[self.batch_size, self.side]])
 
     def draw(self) -> tuple[str, Picture]:
         n, side, size = self.batch_size.value, self.side.value, megabytes
-        need = images_in_fit(n, (side, side, 1), base=self.base)
+        need = images_in_fit(n, (side, side, self.channels), base=self.base)
         here, binder = need.total < self.limit.bytes, need.total < BINDER_BYTES
         verdict = {
             (True, True): "The images fit here, and on Binder",

@@ -2,6 +2,8 @@
 
 from .augmenting import AugmentingImageSequence
 from .basic import ImageSequence
+from .follow import FollowEpoch
+from .head import head
 from .preprocessing import PreprocessingImageSequence
 
-__all__ = ["AugmentingImageSequence", "ImageSequence", "PreprocessingImageSequence"]
+__all__ = ["AugmentingImageSequence", "FollowEpoch", "ImageSequence", "PreprocessingImageSequence", "head"]

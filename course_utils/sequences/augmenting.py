@@ -7,6 +7,7 @@ import numpy as np
 
 from ..augmentation import Augmentation, Augmenter, check_augmenter, check_warped
 from ..checks import check_flag
+from ..images import MAX_PIXELS
 from .basic import ImageSequence, check_function
 
 
@@ -25,8 +26,8 @@ class AugmentingImageSequence(ImageSequence):
             `draw(seed, epoch, position)` and `apply(image, draw)`, see `augmentation.Augmenter`.
         strength, horizontal_flip, vertical_flip, rotation, zoom, fill_mode, fill_value: as for
             `augmentation.Augmentation`; with an augmentation of your own they are out of place.
-        color_mode, shuffle, seed, dtype, aspect, check_files, sample_weight, masks, mask_values, workers,
-            use_multiprocessing, max_queue_size: as for `ImageSequence`.
+        color_mode, shuffle, seed, dtype, aspect, check_files, max_pixels, sample_weight, masks, mask_values,
+            workers, use_multiprocessing, max_queue_size: as for `ImageSequence`.
 
     Raises:
         TypeError, ValueError, FileNotFoundError: as for `ImageSequence`; or `augmentation` is no such object,
@@ -60,6 +61,7 @@ class AugmentingImageSequence(ImageSequence):
         dtype: str = "float32",
         aspect: str = "stretch",
         check_files: bool | None = None,
+        max_pixels: int = MAX_PIXELS,
         sample_weight=None,
         masks=None,
         mask_values: Sequence[int] | None = None,
@@ -78,6 +80,7 @@ class AugmentingImageSequence(ImageSequence):
             dtype=dtype,
             aspect=aspect,
             check_files=check_files,
+            max_pixels=max_pixels,
             sample_weight=sample_weight,
             masks=masks,
             mask_values=mask_values,

@@ -2,7 +2,7 @@
 
 import math
 import operator
-import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -10,13 +10,14 @@ import keras
 import numpy as np
 
 from ..checks import check_flag, check_whole
-from ..images import ImageError
+from ..images import MAX_PIXELS, ImageError
 from ..order import epoch_order
 from ..sources import FileSource, MaskSource, Source, array_fault, check_source, is_source, named
 from ..threads import for_each
+from . import callers
 
 # How image files are read, which a source settles by itself.
-FILE_OPTIONS = ("target_size", "color_mode", "dtype", "aspect", "check_files")
+FILE_OPTIONS = ("target_size", "color_mode", "dtype", "aspect", "check_files", "max_pixels")
 
 
 class ImageSequence(keras.utils.PyDataset):
@@ -32,6 +33,7 @@ class ImageSequence(keras.utils.PyDataset):
         image_paths: list or array of paths. Kept as a compact array; no picture is kept. For anything but
             image files see `from_source`.
         labels: one entry a path, (n,) or (n, k), numbers or booleans; their dtype is kept. None with `masks`.
+            None without `masks` serves the images alone, for `predict`.
         batch_size: samples a batch, at least 1. The last batch holds what is left over.
         target_size: (height, width) in pixels.
         color_mode: "grayscale" or "rgb".
@@ -40,13 +42,14 @@ class ImageSequence(keras.utils.PyDataset):
         seed: 0 or more.
         dtype: "float32" or "uint8"; values are 0 to 255 either way.
         aspect: "stretch", "pad" or "crop", see `images.load_image`.
-        check_files: see `sources.FileSource`.
+        check_files, max_pixels: see `sources.FileSource`.
         sample_weight: one finite number a path, how much its loss counts; served as the third element of a
             batch. Keras takes no `class_weight` beside it.
         masks: for segmentation, a list of paths of mask files, one an image: they are served in the place of
             labels, uint8 (batch, height, width, 1), see `images.load_mask`. They go through whatever
-            changes the place of a pixel, and through nothing that changes its value. `class_weight` is for
-            labels: Keras refuses it with masks. Or a `Source` of masks, of the images' height and width.
+            changes the place of a pixel, and through nothing that changes its value. A file must have its
+            picture's height and width: only a pixel or two is stretched. `class_weight` is for labels: `fit`
+            with masks and `class_weight` is refused. Or a `Source` of masks, of the images' height and width.
         mask_values: the grey values that the mask files hold, in the order of their classes: (0, 255) makes
             classes 0 and 1 of the usual black and white masks. Other values are then an error. None serves
             the values as they are.
@@ -85,6 +88,7 @@ class ImageSequence(keras.utils.PyDataset):
         dtype: str = "float32",
         aspect: str = "stretch",
         check_files: bool | None = None,
+        max_pixels: int = MAX_PIXELS,
         sample_weight=None,
         masks=None,
         mask_values: Sequence[int] | None = None,
@@ -101,7 +105,7 @@ class ImageSequence(keras.utils.PyDataset):
         self.batch_size = check_whole("batch_size", batch_size, 1)
         self.seed = check_whole("seed", seed, 0)
         self.shuffle = check_flag("shuffle", shuffle)
-        reading = {"aspect": aspect, "check_files": check_files}
+        reading = {"aspect": aspect, "check_files": check_files, "max_pixels": max_pixels}
         if not is_source(image_paths):
             self.source: Source = FileSource(
                 image_paths, target_size, color_mode=color_mode, dtype=dtype, **reading
@@ -112,14 +116,15 @@ class ImageSequence(keras.utils.PyDataset):
             raise TypeError("image_paths must be a list of paths; for a source there is from_source")
         self.dtype = np.dtype(self.source.dtype)
         self._n = n = len(self.source)  # once: a source that grows later must not move what is in a batch
-        if (labels is None) == (masks is None):
-            raise ValueError(
-                "expected labels, or labels=None and masks; got " + ("neither", "both")[labels is not None]
-            )
+        if labels is not None and masks is not None:
+            raise ValueError("expected labels, or labels=None and masks; got both")
+        if labels is None and masks is None and sample_weight is not None:
+            raise ValueError("sample_weight weighs the loss of labels or masks; got neither")
         self.labels = None if labels is None else _numbers("labels", labels, (n,), (n, "k"))
         self.sample_weight = None if sample_weight is None else _numbers("sample_weight", sample_weight, (n,))
         self.masks = _mask_source(masks, self.source, mask_values, reading)
         self.epoch = 0
+        self._warned = False
 
     @classmethod
     def from_source(cls, source: Source, labels, batch_size: int, **options) -> Self:
@@ -132,8 +137,8 @@ class ImageSequence(keras.utils.PyDataset):
             labels, batch_size: as for the class.
             options: the class's other arguments, by name, those of a subclass of yours included; but not
                 those that say how image files are read: `target_size`, `color_mode`, `dtype`, `aspect`,
-                `check_files`. A subclass gets the source in the place of `image_paths`, and None in that of
-                `target_size`.
+                `check_files`, `max_pixels`. A subclass gets the source in the place of `image_paths`, and
+                None in that of `target_size`.
 
         Raises:
             TypeError, ValueError: `source` is none (see `sources.check_source`); or as for the class.
@@ -147,7 +152,15 @@ class ImageSequence(keras.utils.PyDataset):
         return cls(check_source("source", source), labels, batch_size, None, **options)
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
+        """Number of batches in an epoch.
+
+        Raises:
+            ValueError: `fit` asks, and was given a `class_weight` with masks.
+        """
+        if self.masks is not None and callers.class_weight_given():  # Keras asks before it reads a batch
+            raise ValueError(
+                "class_weight is for labels, and this Sequence serves masks: weigh the classes in the loss"
+            )
         return math.ceil(self._n / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
@@ -157,8 +170,8 @@ class ImageSequence(keras.utils.PyDataset):
             index: which batch, 0 to len(self) - 1.
 
         Returns:
-            Images (batch, height, width, channels), then labels (batch,) or (batch, k), or masks, then the
-            sample weights (batch,) where there are some; new arrays.
+            Images (batch, height, width, channels); then labels (batch,) or (batch, k), or masks, unless
+            there are neither; then the sample weights (batch,) where there are some. New arrays.
 
         Raises:
             IndexError: there is no such batch.
@@ -166,23 +179,23 @@ class ImageSequence(keras.utils.PyDataset):
         """
         epoch, positions = self._batch(index)
         images = np.empty((len(positions), *self.source.shape), self.dtype)
-        if self.masks is None:
-            targets = self.labels[positions]
-        else:
-            targets = np.empty((len(positions), *self.masks.shape), self.masks.dtype)
+        masks = (
+            None if self.masks is None else np.empty((len(positions), *self.masks.shape), self.masks.dtype)
+        )
 
         def fill(slot: int) -> None:
             position = int(positions[slot])
             _fill(images[slot], self.image_at, self.source, position, epoch)
-            if self.masks is not None:
-                _fill(targets[slot], self.mask_at, self.masks, position, epoch, "mask ")
+            if masks is not None:
+                _fill(masks[slot], self.mask_at, self.masks, position, epoch, "mask ")
 
         try:
             for_each(fill, range(len(positions)))
         except ImageError as error:
             raise ImageError(f"batch {index}, {error}") from error
-        weights = () if self.sample_weight is None else (self.sample_weight[positions],)
-        return images, targets, *weights
+        labels = None if self.labels is None else self.labels[positions]
+        weights = None if self.sample_weight is None else self.sample_weight[positions]
+        return tuple(part for part in (images, labels, masks, weights) if part is not None)
 
     def _batch(self, index: int) -> tuple[int, np.ndarray]:
         """The present epoch, and who is in one of its batches."""
@@ -245,7 +258,8 @@ class ImageSequence(keras.utils.PyDataset):
         """The epoch whose batches are served, 0 first: the number that Keras calls `epoch`.
 
         It moves on when a training epoch ends, or `on_epoch_end` is called by hand. `evaluate` and
-        `predict` leave it alone. Keras does not tell a Sequence of `fit(initial_epoch=5)`: set 5 here too.
+        `predict` leave it alone. Keras does not tell a Sequence of `fit(initial_epoch=5)`, nor of training
+        that `BackupAndRestore` goes on with: pass `fit` a `FollowEpoch`, or set 5 here. A warning says so.
         """
         return self._epoch_and_order[0]
 
@@ -258,9 +272,30 @@ class ImageSequence(keras.utils.PyDataset):
             epoch_order(self._n, self.seed, value, shuffle=self.shuffle),
         )
 
+    def on_epoch_begin(self) -> None:
+        """Warns, once, of an order or an epoch that is not what it seems. Called by Keras."""
+        method, epoch = callers.method()
+        if method in ("evaluate", "predict") and self.shuffle:
+            self._warn(
+                f"{method} on a Sequence with shuffle=True: its batches, and so the predictions, are not in "
+                "the list's order. Make one with shuffle=False"
+            )
+        elif epoch is not None and epoch > self.epoch:
+            self._warn(
+                f"Keras is at epoch {epoch}, this Sequence at {self.epoch}: it serves that epoch's order and "
+                "augmentations. Pass fit(..., callbacks=[FollowEpoch(sequence)]), or set sequence.epoch"
+            )
+
+    def _warn(self, text: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+
     def on_epoch_end(self) -> None:
         """Moves on to the next epoch. Called by Keras."""
-        if not _outside_a_training_epoch():
+        # Keras also calls it once before the first epoch of every `fit` (`EpochIterator.reset`) and around
+        # `evaluate` and `predict`, and passes nothing that tells these apart.
+        if callers.method()[0] in ("", "fit"):
             self.epoch += 1
 
 
@@ -307,25 +342,6 @@ def check_function(name: str, function: Callable, source: Source, dtype) -> None
         raise ValueError(f"{name} was tried on {tried}: {fault}")
 
 
-def _outside_a_training_epoch() -> bool:
-    """Whether Keras calls `on_epoch_end` for something else than the end of a training epoch.
-
-    It does so once before the first epoch of every `fit` (`EpochIterator.reset`) and around `evaluate`
-    and `predict`, and passes nothing that tells these apart (Keras 3.13 to 3.15), so we look who calls.
-    Should Keras rename its methods, epochs would still differ; only their numbers would be others, and
-    tests/test_sequences.py would say so.
-    """
-    frame = sys._getframe(2)
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("keras.src."):
-            if frame.f_code.co_name in ("reset", "evaluate", "predict"):
-                return True
-            if frame.f_code.co_name == "fit":
-                return False
-        frame = frame.f_back
-    return False
-
-
 def _mask_source(masks, images: Source, values, reading: dict) -> Source | None:
     """Mask files as a source, or a source of masks, that fits the images; None for None."""
     if values is not None and (masks is None or is_source(masks)):
@@ -335,7 +351,8 @@ def _mask_source(masks, images: Source, values, reading: dict) -> Source | None:
     if is_source(masks):
         source = check_source("masks", masks)
     else:
-        source = MaskSource(masks, images.shape[:2], values=values, **reading)
+        files = images if isinstance(images, FileSource) else None
+        source = MaskSource(masks, images.shape[:2], values=values, images=files, **reading)
     if len(source) != len(images):
         raise ValueError(f"masks must have one entry an image: {len(source)} for {len(images)}")
     if source.shape[:2] != images.shape[:2]:
@@ -351,6 +368,11 @@ def _numbers(name: str, values, *shapes: tuple) -> np.ndarray:
         array = np.array(values)
     except ValueError as error:
         raise ValueError(f"{name} must have as many entries in every row ({error})") from None
+    if array.dtype.kind in "UST" or any(isinstance(value, str) for value in array.flat[:1]):
+        raise TypeError(
+            f"{name} must be numbers, got text such as {str(array.flat[0])!r}. Number them: "
+            f"classes, {name} = np.unique({name}, return_inverse=True)"
+        )
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be numbers of at most 64 bits or booleans, got dtype {array.dtype}")
     if array.size == 0 or array.ndim > len(shapes) or array.shape[:1] != shapes[0]:

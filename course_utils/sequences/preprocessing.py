@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 
 from ..augmentation import Augmenter
+from ..images import MAX_PIXELS
 from ..normalisation import to_unit_range
 from .augmenting import AugmentingImageSequence
 from .basic import check_function
@@ -25,8 +27,8 @@ class PreprocessingImageSequence(AugmentingImageSequence):
             a function of these.
         dtype: "float32", as normalised values are.
         augmentation, strength, horizontal_flip, vertical_flip, rotation, zoom, fill_mode, fill_value,
-            color_mode, shuffle, seed, aspect, check_files, sample_weight, masks, mask_values, workers,
-            use_multiprocessing, max_queue_size: as for `AugmentingImageSequence`.
+            color_mode, shuffle, seed, aspect, check_files, max_pixels, sample_weight, masks, mask_values,
+            workers, use_multiprocessing, max_queue_size: as for `AugmentingImageSequence`.
 
     Raises:
         TypeError, ValueError, FileNotFoundError: as for `AugmentingImageSequence`; or `normalize` is no such
@@ -61,6 +63,7 @@ class PreprocessingImageSequence(AugmentingImageSequence):
         dtype: str = "float32",
         aspect: str = "stretch",
         check_files: bool | None = None,
+        max_pixels: int = MAX_PIXELS,
         sample_weight=None,
         masks=None,
         mask_values: Sequence[int] | None = None,
@@ -88,6 +91,7 @@ class PreprocessingImageSequence(AugmentingImageSequence):
             dtype=dtype,
             aspect=aspect,
             check_files=check_files,
+            max_pixels=max_pixels,
             sample_weight=sample_weight,
             masks=masks,
             mask_values=mask_values,
@@ -99,6 +103,11 @@ class PreprocessingImageSequence(AugmentingImageSequence):
             raise ValueError(f"dtype must be 'float32', as normalised values are; got {dtype!r}")
         self.normalize = normalize
         if normalize is not None:
+            if isinstance(normalize, keras.Layer):
+                raise ValueError(
+                    f"normalize must be a function of a NumPy array; {normalize.name} is a Keras layer. Put "
+                    "it into the model, after its Input"
+                )
             if not callable(normalize):
                 raise TypeError(f"normalize must be a function of an image or None, got {normalize!r}")
             check_function("normalize", normalize, self.source, np.float32)

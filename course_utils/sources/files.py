@@ -8,13 +8,23 @@ from typing import SupportsIndex
 import numpy as np
 from numpy.dtypes import StringDType
 
-from ..checks import check_choice, check_size
-from ..images import ASPECTS, COLOR_MODES, ImageError, dtype_name, load_image, load_mask
+from ..checks import check_choice, check_size, check_whole
+from ..images import (
+    ASPECTS,
+    COLOR_MODES,
+    MAX_PIXELS,
+    ImageError,
+    dtype_name,
+    image_size,
+    load_image,
+    mask_and_size,
+)
 
 # A file that is missing should stop us before training, but a look at a million files takes minutes on a
 # network drive: up to the first number all are looked at, above it the second number, spread evenly.
 CHECK_ALL_UP_TO = 10_000
 CHECK_SPREAD = 1_000
+MAY_DIFFER = 2  # pixels between the heights or widths of a mask and its picture
 
 
 class FileSource:
@@ -23,7 +33,7 @@ class FileSource:
     Args:
         paths: the files. Kept as a StringDType array: about 100 bytes a path of 90 characters.
         target_size: (height, width) in pixels.
-        color_mode, aspect, dtype: as for `images.load_image`.
+        color_mode, aspect, dtype, max_pixels: as for `images.load_image`.
         check_files: True looks whether every file exists, False looks at none; None looks at all of up to
             10,000 and at 1,000 spread over a longer list.
         argument: what error messages call the list of paths.
@@ -45,6 +55,7 @@ class FileSource:
         color_mode: str = "grayscale",
         aspect: str = "stretch",
         dtype: str = "float32",
+        max_pixels: int = MAX_PIXELS,
         check_files: bool | None = None,
         argument: str = "image_paths",
     ):
@@ -55,6 +66,7 @@ class FileSource:
         self.argument, self.paths = argument, _as_paths(paths, argument)
         self.target_size = check_size("target_size", target_size)
         self.color_mode, self.aspect, self.dtype = color_mode, aspect, dtype_name(dtype)
+        self.max_pixels = check_whole("max_pixels", max_pixels, 1)
         self.shape = (*self.target_size, 1 if color_mode == "grayscale" else 3)
         self._check_files(check_files)
 
@@ -73,7 +85,8 @@ class FileSource:
             images.ImageError: the file cannot be used; the message names it.
         """
         path = self.name(operator.index(position))
-        return load_image(path, self.target_size, self.color_mode, aspect=self.aspect, dtype=self.dtype)
+        how = {"aspect": self.aspect, "dtype": self.dtype, "max_pixels": self.max_pixels}
+        return load_image(path, self.target_size, self.color_mode, **how)
 
     def _check_files(self, check_files: bool | None) -> None:
         n = len(self)
@@ -95,11 +108,16 @@ class MaskSource(FileSource):
     """Mask files, one a sample, read by `images.load_mask`: uint8, (height, width, 1).
 
     Args:
-        paths, target_size, aspect, check_files: as for `FileSource`.
+        paths, target_size, aspect, max_pixels, check_files: as for `FileSource`.
         values: the values that the files hold, in the order of their classes; None keeps them.
+        images: the pictures that the masks belong to, one a mask; None compares none. A mask whose own
+            height or width (upright) differs from its picture's by more than two pixels is an error; one
+            or two, as some programs lose or add by rounding, are stretched.
 
     Raises:
-        ValueError: `values` is not a list of different whole numbers from 0 to 255.
+        ValueError: `values` is not a list of different whole numbers from 0 to 255, or there are more or
+            fewer masks than `images`.
+        TypeError: `images` is no `FileSource`.
 
     Example:
         >>> MaskSource(masks, (256, 256), values=(0, 1))[1].shape
@@ -113,11 +131,17 @@ class MaskSource(FileSource):
         *,
         aspect: str = "stretch",
         values: Sequence[int] | None = None,
+        images: FileSource | None = None,
+        max_pixels: int = MAX_PIXELS,
         check_files: bool | None = None,
     ):
-        options = {"aspect": aspect, "check_files": check_files, "argument": "masks"}
-        super().__init__(paths, target_size, dtype="uint8", **options)
-        self.classes = None
+        options = {"aspect": aspect, "max_pixels": max_pixels, "check_files": check_files}
+        super().__init__(paths, target_size, dtype="uint8", argument="masks", **options)
+        if not isinstance(images, (FileSource, type(None))):
+            raise TypeError(f"images must be a FileSource or None, got {type(images).__name__}")
+        if images is not None and len(images) != len(self):
+            raise ValueError(f"masks must have one entry an image: {len(self)} for {len(images)}")
+        self.images, self.classes = images, None
         if values is not None:
             given = np.asarray(values)
             if (
@@ -134,10 +158,14 @@ class MaskSource(FileSource):
         """The mask at a position of the list, as classes.
 
         Raises:
-            images.ImageError: the file cannot be used, or holds other values than it should.
+            images.ImageError: the file cannot be used, has another shape than its picture, or holds other
+                values than it should.
         """
-        path = self.name(operator.index(position))
-        mask = load_mask(path, self.target_size, aspect=self.aspect)
+        position = operator.index(position)
+        path = self.name(position)
+        mask, size = mask_and_size(path, self.target_size, aspect=self.aspect, max_pixels=self.max_pixels)
+        if self.images is not None:
+            self._check_shape(path, size, position)
         if self.classes is None:
             return mask
         classes = self.classes[mask]
@@ -145,6 +173,15 @@ class MaskSource(FileSource):
             other = int(mask[classes < 0][0])
             raise ImageError(f"{path}: holds the value {other}, which is not in mask_values")
         return classes.astype(np.uint8)
+
+    def _check_shape(self, path: str, size: tuple[int, int], position: int) -> None:
+        picture = self.images.name(position)
+        wanted = image_size(picture, max_pixels=self.images.max_pixels)
+        if max(abs(own - other) for own, other in zip(size, wanted, strict=True)) > MAY_DIFFER:
+            raise ImageError(
+                f"{path}: the mask is {size[0]} x {size[1]} (height x width), "
+                f"its picture {picture} {wanted[0]} x {wanted[1]}"
+            )
 
 
 def _as_paths(paths, argument: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from course_utils import (
     AugmentingImageSequence,
     ImageSequence,
     PreprocessingImageSequence,
+    head,
     load_image,
     read_labels,
 )
@@ -46,6 +47,14 @@ def test_the_class_of_notebook_01_trains_with_keras_arguments(numbered, taught):
     model.compile("sgd", "mse")
     history = model.fit(sequence, epochs=2, shuffle=False, verbose=0)
     assert len(history.history["loss"]) == 2
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_the_head_of_notebook_01_is_the_packages(n_classes):
+    taught = definition("01_basic_sequence.ipynb", "head")
+    (layer, loss, metric), (tested, its_loss, its_metric) = taught(n_classes), head(n_classes)
+    assert layer.units == tested.units and layer.activation == tested.activation and loss == its_loss
+    assert type(metric) is type(its_metric) and metric.name == its_metric.name
 
 
 @pytest.fixture

@@ -1,0 +1,214 @@
+"""A folder of pictures as people have it: which files to open, whose class and whose split they are."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from course_utils.dataset import inside
+
+LITTER = ("thumbs.db", "desktop.ini", "__macosx")  # left by Windows and macOS, besides names with a dot
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+# What usually lies beside pictures and is none to learn a class from.
+BESIDE = re.compile(r"(masks?|annotations?|ground[ _-]?truths?|segmentations?)", re.IGNORECASE)
+MASK_OF = re.compile(r"(.+?)[ _-](?:masks?|seg|segmentation|annotation|gt)(?:[ _-]?\d+)?", re.IGNORECASE)
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name relative to the folder, or its last part, fits one of the shell's patterns."""
+    return any(fnmatchcase(name, p) or fnmatchcase(name.rpartition("/")[2], p) for p in patterns)
+
+
+def listed(names: Iterable[str]) -> str:
+    """For a message: the names as Python writes them, the first ten of many."""
+    names = list(names)
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return (", ".join(map(repr, names[:10])) or "none") + more
+
+
+@dataclass
+class Tree:
+    """What lies below a folder. Names are relative to it, with forward slashes.
+
+    A file or a folder that links lead to is read once: under its own name, if that is in the tree.
+
+    Attributes:
+        root: the folder, resolved.
+        exclude: patterns of what is left out without a word.
+        files: the files worth opening, sorted.
+        folders: all folders, sorted.
+        bad: what is bad without being opened, each with the reason.
+    """
+
+    root: Path
+    exclude: Sequence[str] = ()
+    files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    bad: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self._links: list[str] = []
+        self._seen = {""}  # real places, relative to the root, of all that is in the lists
+        self._walk("", "")
+        while self._links:
+            links, self._links = sorted(self._links), []
+            for name in links:
+                self._follow(name)
+        self.files.sort()
+        self.folders.sort()
+
+    def _walk(self, prefix: str, real: str) -> None:
+        """All below a folder that is called `prefix` and lies at `real`: both end with a slash, or are ""."""
+        todo = [(prefix, real)]
+        while todo:
+            prefix, real = todo.pop()
+            try:
+                entries = list(os.scandir(self.root / real))
+            except OSError as error:
+                if not prefix:
+                    raise
+                self.bad[prefix[:-1]] = f"the folder cannot be read ({error.strerror})"
+                continue
+            for entry in entries:
+                name, place = prefix + entry.name, real + entry.name
+                if entry.name.startswith(".") or entry.name.casefold() in LITTER or name == "labels.csv":
+                    continue
+                if matches(name, self.exclude):
+                    continue
+                if entry.is_symlink() or getattr(entry, "is_junction", bool)():  # from Python 3.12 on
+                    self._links.append(name)
+                elif not entry.is_dir(follow_symlinks=False):
+                    self._add(name, place)
+                elif self._new(name, place):
+                    self.folders.append(name)
+                    todo.append((f"{name}/", f"{place}/"))
+
+    def _follow(self, name: str) -> None:
+        """Takes up what a link leads to."""
+        target = Path(os.path.realpath(self.root / name))
+        if not target.exists():
+            self.bad[name] = "no such file"
+        elif not target.is_relative_to(self.root):
+            self.bad[name] = "a link that leads out of the folder"
+        elif not target.is_dir():
+            self._add(name, target.relative_to(self.root).as_posix())
+        elif self._new(name, place := "/".join(target.relative_to(self.root).parts)):
+            self.folders.append(name)
+            self._walk(f"{name}/", f"{place}/")
+
+    def _add(self, name: str, place: str) -> None:
+        if "/" not in name:
+            self.bad[name] = "in no class folder"
+        elif reason := _unlistable(name):
+            self.bad[name] = reason
+        elif self._new(name, place):
+            self.files.append(name)
+
+    def _new(self, name: str, place: str) -> bool:
+        """Whether nothing else has led there."""
+        if place in self._seen:
+            self.bad[name] = f"a link to {place or 'the folder itself'}, which is read already"
+            return False
+        self._seen.add(place)
+        return True
+
+    def ask(self, keep: Sequence[str]) -> None:
+        """ValueError if something looks as if it were no picture to learn from, unless `keep` names it."""
+        beside = [f for f in self.folders if BESIDE.fullmatch(f.rpartition("/")[2]) and not matches(f, keep)]
+        if beside:
+            name = beside[0].rpartition("/")[2]
+            raise ValueError(
+                f"folders that usually hold no picture of a class: {listed(beside)}. Leave them out with "
+                f"--exclude {name!r}, or say with --keep {name!r} that they belong (in Python exclude= and "
+                "keep=)"
+            )
+        stems = {os.path.splitext(name)[0] for name in self.files}
+        masks = [
+            name
+            for name in self.files
+            if (found := MASK_OF.fullmatch(os.path.splitext(name)[0])) and found[1] in stems
+        ]
+        if masks := [name for name in masks if not matches(name, keep)]:
+            raise ValueError(
+                f"{len(masks)} files are named as masks of the pictures beside them, the first "
+                f"{masks[0]!r}. Leave them out with a pattern such as --exclude '*_mask*', or say with "
+                "--keep '*' that they are pictures (in Python exclude= and keep=)"
+            )
+
+    def layout(self, redraw: bool) -> "Layout":
+        """Which folders are the classes, and whether those above them are a split.
+
+        Raises:
+            ValueError: the folders contradict each other; the message lists them.
+        """
+        tops = [name for name in self.folders if "/" not in name]
+        parts = {top: PARTS[top.casefold()] for top in tops if top.casefold() in PARTS}
+        splits = set(parts.values())
+        if "train" not in splits or (len(splits) == 1 and len(tops) > 1):
+            return Layout(tops, 0, {})
+        if others := [top for top in tops if top not in parts]:
+            raise ValueError(
+                f"{listed(parts)} look like a split, and beside them lie {listed(others)}: leave out what is "
+                "no part of it with --exclude (in Python exclude=)"
+            )
+        below = {top: {n.split("/")[1] for n in self.folders if n.startswith(f"{top}/")} for top in tops}
+        classes = sorted(set().union(*below.values()))
+        if any(found != below[tops[0]] for found in below.values()):
+            holds = "; ".join(f"{top} has {listed(sorted(found))}" for top, found in below.items())
+            raise ValueError(
+                f"the parts of the split hold different class folders: {holds}. Rename them, or leave a "
+                "part or a class out with --exclude (in Python exclude=)"
+            )
+        return Layout(classes, 1, parts if len(splits) > 1 and not redraw else {})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a file's name says its class, and its split.
+
+    Attributes:
+        classes: the class folders' names, sorted.
+        depth: which part of a file's name is its class.
+        parts: the split that each folder above the classes stands for; empty if none is given.
+    """
+
+    classes: list[str]
+    depth: int
+    parts: dict[str, str]
+
+    def class_of(self, name: str) -> str:
+        return name.split("/")[self.depth]
+
+    def split_of(self, name: str) -> str:
+        """ "" if the folders give no split."""
+        return self.parts.get(name.partition("/")[0], "")
+
+    def in_a_class(self, name: str) -> bool:
+        return name.count("/") > self.depth
+
+
+def _unlistable(name: str) -> str | None:
+    """Why labels.csv cannot hold this name, None if it can."""
+    if name != name.strip():
+        return "labels.csv cannot hold a name that starts or ends with a blank"
+    if "\n" in name or "\r" in name:
+        return "labels.csv cannot hold a name with a line break"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "the name is not valid Unicode"
+    try:
+        inside(name, "")
+    except ValueError:
+        return "by the rules of Windows the name leads out of the folder"
+    return None
