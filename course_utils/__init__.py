@@ -5,7 +5,7 @@ A room a subject; each imports only rooms below it:
     panels, exercises       what a notebook shows and asks      (panels: the only room with ipywidgets)
     plots, budget           pictures; memory reckoned before it is spent
     sequences               the three Sequences                 (the only room with Keras)
-    sources, color, augmentation, normalisation, threads, notebook
+    sources, augmentation, normalisation, threads, notebook
     images, dataset, order  a file, a table of files, who reads what
     formats                 what Pillow does not tell of a file
     memory                  the limit, the peak, a function under a limit
@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what editors and type checkers read
     from .augmentation import Augmentation, Augmenter, Transform, warp
-    from .color import color_mode_of
     from .dataset import Dataset, read_labels
     from .images import ImageError, image_size, load_image, load_mask
     from .memory import Outcome, PeakMeter, memory_limit, run_limited
@@ -35,11 +34,10 @@ if TYPE_CHECKING:  # what editors and type checkers read
         PreprocessingImageSequence,
         head,
     )
-    from .sources import FileSource, MaskSource, Source
+    from .sources import FileSource, MaskSource, Source, color_mode_of
 
 _ROOMS = {
     "augmentation": ("Augmentation", "Augmenter", "Transform", "warp"),
-    "color": ("color_mode_of",),
     "dataset": ("Dataset", "read_labels"),
     "images": ("ImageError", "image_size", "load_image", "load_mask"),
     "memory": ("Outcome", "PeakMeter", "memory_limit", "run_limited"),
@@ -53,7 +51,7 @@ _ROOMS = {
         "PreprocessingImageSequence",
         "head",
     ),
-    "sources": ("FileSource", "MaskSource", "Source"),
+    "sources": ("FileSource", "MaskSource", "Source", "color_mode_of"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = sorted(_HOMES)

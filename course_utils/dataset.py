@@ -5,12 +5,14 @@ import math
 import os
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 from numpy.dtypes import StringDType
+
+from .checks import check_whole
 
 SPLITS = ("train", "validation", "test")
 LESION = ("x", "y", "radius")
@@ -67,7 +69,7 @@ class Dataset:
 
     def head(self, n: int) -> "Dataset":
         """The first n images (all of them where there are fewer)."""
-        return self._take(slice(n))
+        return self._take(slice(check_whole("n", n, 0)))
 
     def _take(self, which: np.ndarray | slice) -> "Dataset":
         whole = ("folder", "classes")
@@ -83,8 +85,8 @@ def read_labels(
     number: str | None = None,
     file: str = "file",
     suffix: str = "",
-    patient: str = "patient",
-    split: str = "split",
+    patient: str | None = None,
+    split: str | None = None,
     folder: str | os.PathLike | None = None,
 ) -> Dataset:
     """Reads `labels.csv`: the columns `file,label` and, where known, `class,side,patient,split,x,y,radius`.
@@ -100,7 +102,7 @@ def read_labels(
         number: the column that holds a number to predict.
         file: the column that names the images, relative to `folder`.
         suffix: what to add to each name, such as ".jpg".
-        patient, split: the columns that hold these, where there are some.
+        patient, split: the columns that hold these. None: in a table of your own there are none.
         folder: where the images lie; None: the folder of the table.
 
     Returns:
@@ -133,7 +135,7 @@ def read_labels(
     names, found, patients, splits, sides, lesions = [], [], [], [], array("b"), array("f")
     try:
         with labels_csv.open(encoding="utf-8-sig", newline="") as opened:
-            table = csv.DictReader(opened)
+            table = csv.DictReader(opened, strict=True)  # else an unclosed quote would swallow the rest
             columns = {"file": file, "patient": patient, "split": split}
             for name, value, side, who, part, lesion in _rows(table, labels_csv, target, columns, suffix):
                 names.append(f"{folder}{os.sep}{name.replace('/', os.sep)}")
@@ -142,8 +144,12 @@ def read_labels(
                 splits.append(part)
                 sides.append(side)
                 lesions.extend(lesion)
-    except (UnicodeError, csv.Error) as error:
+    except UnicodeError as error:
         raise ValueError(f"{labels_csv} is not a CSV file in UTF-8 ({error})") from None
+    except csv.Error as error:
+        raise ValueError(
+            f"{labels_csv} is not a CSV file after its {len(names)}. row ({error}; is a quote unclosed?)"
+        ) from None
     if not names:
         raise ValueError(f"{labels_csv} lists no image")
     labels, meaning = target.labels(found, labels_csv)
@@ -160,16 +166,18 @@ def read_labels(
     )
 
 
-def _rows(table: csv.DictReader, labels_csv: Path, target, names: dict[str, str], suffix: str) -> Iterator:
+def _rows(
+    table: csv.DictReader, labels_csv: Path, target, names: dict[str, str | None], suffix: str
+) -> Iterator[tuple]:
     """File, label, side, patient, split and (x, y, radius) of each row, checked."""
     columns = list(table.fieldnames or [])
-    asked = [theirs for ours, theirs in names.items() if ours != theirs]
-    for column in dict.fromkeys((names["file"], *asked, *target.columns)):
+    ours = isinstance(target, _Numbered)  # in a table of somebody else's, "side" or "x" mean what they like
+    for column in dict.fromkeys((*filter(None, names.values()), *target.columns)):
         if columns.count(column) != 1:
             raise ValueError(f"{labels_csv} must have one column {column!r}: it has {columns}")
     seen: set[str] = set()
     split_of: dict[str, str] = {}
-    ours = isinstance(target, _Numbered)  # in a table of somebody else's, "side" or "x" mean what they like
+    patients, splits = (names[each] or (each if ours else "") for each in ("patient", "split"))
     marked = ours and any(column in columns for column in LESION)
     unknown = (math.nan,) * 3
     for row in table:
@@ -183,7 +191,7 @@ def _rows(table: csv.DictReader, labels_csv: Path, target, names: dict[str, str]
         seen.add(name)
         value = target.read(row, where)
         side = _one_of(ours and row.get("side") or "0", (-1, 0, 1), "side", where)
-        patient, split = row.get(names["patient"]) or "", row.get(names["split"]) or "train"
+        patient, split = row.get(patients, ""), row.get(splits, "train")
         if split not in SPLITS:
             raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, got {split!r}")
         if patient and split_of.setdefault(patient, split) != split:
@@ -248,6 +256,7 @@ class _Named:
         self.columns = (self.column,)
         self.first: tuple[str, bool] | None = None
         self.numbers: dict[str, int] = {}
+        self.spelled: dict[float | str, str] = {}
 
     def read(self, row: dict[str, str], where: str) -> int:
         name = _name(row, self.column, where)
@@ -258,11 +267,16 @@ class _Named:
                     f"{where}: {self.column} must be all names or all numbers; got {name!r} after "
                     f"{self.first[0]!r}"
                 )
+            alike = float(name) if self.first[1] else name.casefold()
+            if self.spelled.setdefault(alike, name) != name:
+                raise ValueError(
+                    f"{where}: {self.column} has {name!r}, above {self.spelled[alike]!r}: one class or two?"
+                )
             self.numbers[name] = len(self.numbers)
         return self.numbers[name]
 
     def labels(self, found: list[int], labels_csv: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-        names = sorted(self.numbers, key=float if self.first[1] else None)
+        names = in_order(self.numbers)
         if len(names) < 2:
             raise ValueError(f"{labels_csv}: expected two or more classes in {self.column}, got {names}")
         order = np.empty(len(names), np.int64)
@@ -285,6 +299,9 @@ class _Flags:
 
     def labels(self, found: list[tuple], labels_csv: Path) -> tuple[np.ndarray, tuple[str, ...]]:
         table = np.array(found, np.int64)
+        empty = [name for name, n in zip(self.columns, table.sum(axis=0), strict=True) if not n]
+        if self.one and empty:
+            raise ValueError(f"{labels_csv}: no image is of class {', '.join(map(repr, empty))}")
         return (table.argmax(axis=1) if self.one else table), self.columns
 
 
@@ -299,7 +316,7 @@ class _Number:
 
     def read(self, row: dict[str, str], where: str) -> float:
         text = row[self.column]
-        if not _is_number(text):
+        if not _is_number(text) or abs(float(text)) > np.finfo(np.float32).max:
             raise ValueError(f"{where}: {self.column} must be a finite number, got {text!r}")
         return float(text)
 
@@ -318,16 +335,28 @@ def _target(classes, flags, number) -> _Numbered | _Named | _Flags | _Number:
     ((kind, value),) = given.items()
     if isinstance(value, str) and value and kind != "flags":
         return _Named(value) if kind == "classes" else _Number(value)
-    if kind == "number" or isinstance(value, str) or not all(isinstance(name, str) for name in value):
+    several = isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+    if kind == "number" or not several:
         raise TypeError(f"{kind} must be the name of a column or, but for number, a list; got {value!r}")
     if len(set(value)) != len(tuple(value)) or len(value) < 2:
         raise ValueError(f"{kind} must be two or more different columns, got {value!r}")
     return _Flags(tuple(value), kind == "classes")
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Classes' names as they are numbered: by size, if all are numbers ("9" before "10"), else by letters."""
+    names = list(names)
+    return sorted(names, key=(lambda name: (float(name), name)) if all(map(_is_number, names)) else None)
+
+
+def is_name(text: str) -> bool:
+    """Whether a class can be called that: not blank, not "nan", no blank at either end."""
+    return bool(text) and text == text.strip() and text.casefold() != "nan"
+
+
 def _name(row: dict[str, str], column: str, where: str) -> str:
     name = row[column]
-    if not name or name.casefold() == "nan":
+    if not is_name(name):
         raise ValueError(f"{where}: {column} must be a name, got {name!r}")
     return name
 

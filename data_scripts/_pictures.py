@@ -5,15 +5,16 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from course_utils import ImageError, load_image, read_labels
-from course_utils.color import has_color
+from course_utils.dataset import is_name
+from course_utils.sources import has_color
 
-from ._tree import Tree, listed
+from ._tree import Tree, listed, matches
 
 AT_ONCE = 1_000  # pictures given to the threads that open them: a future each for a million would be a GB
 
@@ -28,6 +29,7 @@ class Pictures:
         patients: one a picture, or None.
         all_classes: the names of the classes, by label.
         bad: what is left out, each with the reason.
+        first_bad: the first such file of a class.
     """
 
     names: list[str]
@@ -36,6 +38,7 @@ class Pictures:
     patients: list[str] | None
     all_classes: list[str]
     bad: dict[str, str]
+    first_bad: dict[str, str] = field(default_factory=dict)
 
     @property
     def given(self) -> bool:
@@ -47,15 +50,23 @@ class Pictures:
         stay = [at for at, name in enumerate(self.names) if name not in bad]
         columns = {name: getattr(self, name) for name in ("names", "classes", "splits", "patients")}
         chosen = {name: values and [values[at] for at in stay] for name, values in columns.items()}
-        return replace(self, **chosen, bad=self.bad | bad)
+        lost = {
+            cls: name
+            for name, cls in reversed(list(zip(self.names, self.classes, strict=True)))
+            if name in bad
+        }
+        return replace(self, **chosen, bad=self.bad | bad, first_bad=lost | self.first_bad)
 
     def check(self) -> None:
         """ValueError if a class has no picture, or none to learn from."""
         of = {name for name, split in zip(self.classes, self.splits, strict=True) if split in ("", "train")}
         for name in self.all_classes:
             if name not in of:
-                first = next((file for file in sorted(self.bad) if name in file.split("/")[:-1]), None)
+                inside = (file for file in sorted(self.bad) if name in file.split("/"))
+                first = self.first_bad.get(name) or next(inside, None)
                 why = f"the first bad file is {first!r}: {self.bad[first]}" if first else "it holds no file"
+                if name in self.classes:
+                    why = "all that are left are in validation and test" + f"; {why}" * bool(first)
                 to = " to train on" if name in self.classes else ""
                 raise ValueError(f"class {name!r} has no good picture{to}; {why}")
 
@@ -78,16 +89,18 @@ class Pictures:
         return ids
 
 
-def from_folders(folder: Path, exclude: Sequence[str], keep: Sequence[str], redraw: bool) -> Pictures:
+def from_folders(
+    folder: Path, exclude: Sequence[str], keep: Sequence[str], level: int | None, redraw: bool
+) -> Pictures:
     """Sub-folders are the classes; ValueError if they contradict each other."""
     tree = Tree(folder, exclude)
     tree.ask(keep)
-    layout = tree.layout(redraw)
+    layout = tree.layout(level, redraw)
+    if wrong := [name for name in layout.classes if not is_name(name)]:
+        raise ValueError(f"a class cannot be called {wrong[0]!r}: rename the folder")
     if len(layout.classes) < 2:
-        inner = [name for name in tree.folders if name.count("/") == 1]
-        lower = (
-            f"; is {inner[0].partition('/')[0]!r} the folder to index?" if inner and not layout.depth else ""
-        )
+        inner = [name.partition("/")[0] for name in tree.folders if name.count("/") == 1]
+        lower = f"; is {inner[0]!r} the folder to index?" if inner and not layout.depth else ""
         raise ValueError(f"two or more class folders are needed, found {listed(layout.classes)}{lower}")
     names = [name for name in tree.files if layout.in_a_class(name)]
     bad = tree.bad | {name: "in no class folder" for name in tree.files if not layout.in_a_class(name)}
@@ -96,32 +109,40 @@ def from_folders(folder: Path, exclude: Sequence[str], keep: Sequence[str], redr
 
 
 def from_table(
-    folder: Path, table: str | os.PathLike, columns: Mapping[str, str], suffix: str, redraw: bool
+    folder: Path,
+    table: str | os.PathLike,
+    columns: Mapping[str, str | Sequence[str]],
+    suffix: str,
+    exclude: Sequence[str],
+    redraw: bool,
 ) -> Pictures:
     """A table says which picture is what; ValueError as `read_labels` raises it, or if `columns` is wrong."""
     if not {"file", "class"} <= set(columns) <= {"file", "class", "patient", "split"}:
         raise ValueError(f"columns must name file and class, and may name patient and split; got {columns}")
-    classes = columns["class"].split(",")
-    options = {"file": columns["file"], "classes": classes[0] if len(classes) == 1 else classes}
-    options |= {name: columns[name] for name in ("patient", "split") if name in columns}
+    classes = columns["class"]
+    options = {"file": columns["file"], "patient": columns.get("patient")}
+    options["classes"] = classes.split(",") if isinstance(classes, str) and "," in classes else classes
+    options["split"] = None if redraw else columns.get("split")
     data = read_labels(table, folder=folder, suffix=suffix, **options)
     start = len(str(folder)) + 1
-    rows = sorted(
-        (path[start:].replace(os.sep, "/"), data.classes[label], split, patient)
-        for path, label, split, patient in zip(
-            data.paths.tolist(),
-            data.labels.tolist(),
-            data.splits.tolist(),
-            data.patients.tolist(),
-            strict=True,
-        )
+    files = [path[start:].replace(os.sep, "/") for path in data.paths.tolist()]
+    order = sorted(
+        (at for at, name in enumerate(files) if not _left_out(name, exclude)), key=files.__getitem__
     )
-    names, classes, splits, patients = map(list, zip(*rows, strict=True))
-    if redraw or "split" not in columns:
-        splits = [""] * len(names)
     return Pictures(
-        names, classes, splits, patients if "patient" in columns else None, list(data.classes), {}
+        names=[files[at] for at in order],
+        classes=[data.classes[data.labels[at]] for at in order],
+        splits=[str(data.splits[at]) if options["split"] else "" for at in order],
+        patients=[str(data.patients[at]) for at in order] if options["patient"] else None,
+        all_classes=list(data.classes),
+        bad={},
     )
+
+
+def _left_out(name: str, exclude: Sequence[str]) -> bool:
+    """Whether a pattern fits the file or a folder that it lies in."""
+    steps = name.split("/")
+    return any(matches("/".join(steps[: n + 1]), exclude) for n in range(len(steps)))
 
 
 class Look(NamedTuple):

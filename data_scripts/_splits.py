@@ -101,7 +101,7 @@ def copies_to_leave_out(
 def check_patients(patients: Sequence[str], splits: Sequence[str]) -> None:
     """ValueError if a given split parts a patient."""
     split_of: dict[str, str] = {}
-    pairs = zip(patients, splits, strict=True)
+    pairs = ((who, split) for who, split in zip(patients, splits, strict=True) if who)
     torn = {patient for patient, split in pairs if split_of.setdefault(patient, split) != split}
     if torn:
         raise ValueError(
@@ -141,7 +141,16 @@ def _drawn(
     if few := [f"{name!r} has {n}" for name, n in sorted(holders.items()) if n < len(shares)]:
         raise ValueError(
             f"{', '.join(shares)} need at least {len(shares)} different pictures of each class, or patients, "
-            f"one for each; {', '.join(few)}. Leave a class out with --exclude (in Python exclude=)"
+            f"one for each; {', '.join(few)} (copies count once, and join their patients). Leave a class out "
+            "with --exclude (in Python exclude=)"
         )
     split_of = draw(counts, shares, seed)
-    return [split_of[group] for group in groups]
+    splits = [split_of[group] for group in groups]
+    if lacking := {(split, name) for split in shares for name in holders} - set(
+        zip(splits, classes, strict=True)
+    ):
+        split, name = min(lacking)
+        raise ValueError(
+            f"no {name!r} is left for {split}: too few patients, of too many classes each. Try another --seed"
+        )
+    return splits

@@ -1,13 +1,14 @@
 """A folder of pictures as people have it: which files to open, whose class and whose split they are."""
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from course_utils.dataset import inside
+from course_utils.dataset import in_order, inside
 
 LITTER = ("thumbs.db", "desktop.ini", "__macosx")  # left by Windows and macOS, besides names with a dot
 PARTS = {
@@ -19,8 +20,14 @@ PARTS = {
     "test": "test",
     "testing": "test",
 }
-# What usually lies beside pictures and is none to learn a class from.
-BESIDE = re.compile(r"(masks?|annotations?|ground[ _-]?truths?|segmentations?)", re.IGNORECASE)
+# What usually lies beside pictures and is none to learn a class from: "masks", "lung_masks", "mask images",
+# but not "with_mask", which shows faces.
+BESIDE = re.compile(
+    r"(mask|gt|seg|masks?[ _-].*"
+    r"|(.*[ _-])?(masks|annotations?|ground[ _-]?truths?|segmentations?)([ _-].*)?)",
+    re.IGNORECASE,
+)
+LEADS_OUT = "a link that leads out of the folder"
 MASK_OF = re.compile(r"(.+?)[ _-](?:masks?|seg|segmentation|annotation|gt)(?:[ _-]?\d+)?", re.IGNORECASE)
 
 
@@ -34,6 +41,12 @@ def listed(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return (", ".join(map(repr, names[:10])) or "none") + more
+
+
+def part_of(folder: str) -> str:
+    """The split that a folder's name stands for ("train", "Test_set", "seg_val"), "" if none or several."""
+    found = {PARTS[word] for word in re.split(r"[ _-]", folder.casefold()) if word in PARTS}
+    return found.pop() if len(found) == 1 else ""
 
 
 @dataclass
@@ -58,6 +71,7 @@ class Tree:
 
     def __post_init__(self):
         self._links: list[str] = []
+        self._unmatched = set(self.exclude)
         self._seen = {""}  # real places, relative to the root, of all that is in the lists
         self._walk("", "")
         while self._links:
@@ -83,7 +97,8 @@ class Tree:
                 name, place = prefix + entry.name, real + entry.name
                 if entry.name.startswith(".") or entry.name.casefold() in LITTER or name == "labels.csv":
                     continue
-                if matches(name, self.exclude):
+                if fit := [pattern for pattern in self.exclude if matches(name, [pattern])]:
+                    self._unmatched.difference_update(fit)
                     continue
                 if entry.is_symlink() or getattr(entry, "is_junction", bool)():  # from Python 3.12 on
                     self._links.append(name)
@@ -96,10 +111,14 @@ class Tree:
     def _follow(self, name: str) -> None:
         """Takes up what a link leads to."""
         target = Path(os.path.realpath(self.root / name))
-        if not target.exists():
-            self.bad[name] = "no such file"
-        elif not target.is_relative_to(self.root):
-            self.bad[name] = "a link that leads out of the folder"
+        try:
+            os.stat(self.root / name)
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP
+            self.bad[name] = "no such file" if gone else f"cannot be read ({error.strerror})"
+            return
+        if not target.is_relative_to(self.root):
+            self.bad[name] = LEADS_OUT
         elif not target.is_dir():
             self._add(name, target.relative_to(self.root).as_posix())
         elif self._new(name, place := "/".join(target.relative_to(self.root).parts)):
@@ -124,7 +143,14 @@ class Tree:
 
     def ask(self, keep: Sequence[str]) -> None:
         """ValueError if something looks as if it were no picture to learn from, unless `keep` names it."""
-        beside = [f for f in self.folders if BESIDE.fullmatch(f.rpartition("/")[2]) and not matches(f, keep)]
+        if self._unmatched:
+            raise ValueError(f"no file or folder matches what is to be left out: {listed(self._unmatched)}")
+        filled = {file[:at] for file in self.files for at, letter in enumerate(file) if letter == "/"}
+        beside = [
+            folder
+            for folder in self.folders
+            if BESIDE.fullmatch(folder.rpartition("/")[2]) and folder in filled and not matches(folder, keep)
+        ]
         if beside:
             name = beside[0].rpartition("/")[2]
             raise ValueError(
@@ -145,31 +171,60 @@ class Tree:
                 "--keep '*' that they are pictures (in Python exclude= and keep=)"
             )
 
-    def layout(self, redraw: bool) -> "Layout":
+    def layout(self, level: int | None, redraw: bool) -> "Layout":
         """Which folders are the classes, and whether those above them are a split.
 
+        Args:
+            level: 1 if the folders at the top are the classes, 2 if those below them are; None finds out.
+            redraw: whether to leave a given split alone.
+
         Raises:
-            ValueError: the folders contradict each other; the message lists them.
+            ValueError: the folders contradict each other, or may mean two things; the message lists them.
         """
+        if away := [name for name in self.bad if "/" not in name and self.bad[name] == LEADS_OUT]:
+            raise ValueError(f"{listed(away)}: {LEADS_OUT}. Leave it out with --exclude (in Python exclude=)")
         tops = [name for name in self.folders if "/" not in name]
-        parts = {top: PARTS[top.casefold()] for top in tops if top.casefold() in PARTS}
-        splits = set(parts.values())
-        if "train" not in splits or (len(splits) == 1 and len(tops) > 1):
-            return Layout(tops, 0, {})
+        below = {top: [n.split("/")[1] for n in self.folders if PurePosixPath(n).parent == PurePosixPath(top)]
+                 for top in tops}  # fmt: skip
+        parts = {top: part for top in tops if (part := part_of(top))}
+        split = "train" in parts.values() and (len(set(parts.values())) > 1 or len(tops) == 1)
+        if level == 2 or (level is None and split):
+            return self._parts(tops, parts if split else {}, below, redraw)
+        if level is None:
+            self._check_level(tops, below, redraw)
+        return Layout(in_order(tops), 0, {})
+
+    def _check_level(self, tops: list[str], below: dict[str, list[str]], redraw: bool) -> None:
+        """ValueError if the folders below could be the classes, or a split."""
+        kinds = {tuple(names) for names in below.values()}
+        if len(tops) > 1 and len(kinds) == 1 and len(below[tops[0]]) > 1:
+            inner = below[tops[0]]
+            if not all(map(part_of, inner)) or not redraw:
+                raise ValueError(
+                    f"{listed(tops)} hold the same folders, {listed(inner)}. Which are the classes? Say "
+                    "--level 1 for the upper, --level 2 for the lower ones (in Python level=). A split is "
+                    "taken from folders above the classes that are called train, val and test"
+                )
+
+    def _parts(
+        self, tops: list[str], parts: dict[str, str], below: dict[str, list[str]], redraw: bool
+    ) -> "Layout":
+        """The classes are below the top: of the parts of a split, or of whatever `parts` does not name."""
+        classes = in_order(set().union(*below.values()))
+        if not parts:
+            return Layout(classes, 1, {})
         if others := [top for top in tops if top not in parts]:
             raise ValueError(
                 f"{listed(parts)} look like a split, and beside them lie {listed(others)}: leave out what is "
-                "no part of it with --exclude (in Python exclude=)"
+                "no part of it with --exclude (in Python exclude=), or say --level 1 if all are classes"
             )
-        below = {top: {n.split("/")[1] for n in self.folders if n.startswith(f"{top}/")} for top in tops}
-        classes = sorted(set().union(*below.values()))
         if any(found != below[tops[0]] for found in below.values()):
-            holds = "; ".join(f"{top} has {listed(sorted(found))}" for top, found in below.items())
+            holds = "; ".join(f"{top} has {listed(found)}" for top, found in below.items())
             raise ValueError(
                 f"the parts of the split hold different class folders: {holds}. Rename them, or leave a "
                 "part or a class out with --exclude (in Python exclude=)"
             )
-        return Layout(classes, 1, parts if len(splits) > 1 and not redraw else {})
+        return Layout(classes, 1, parts if len(set(parts.values())) > 1 and not redraw else {})
 
 
 @dataclass(frozen=True)
@@ -177,7 +232,7 @@ class Layout:
     """Where a file's name says its class, and its split.
 
     Attributes:
-        classes: the class folders' names, sorted.
+        classes: the class folders' names, in the order of their labels.
         depth: which part of a file's name is its class.
         parts: the split that each folder above the classes stands for; empty if none is given.
     """

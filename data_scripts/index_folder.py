@@ -40,6 +40,7 @@ from ._splits import check_patients, copies_to_leave_out, join, split_all
 from ._tree import listed
 
 PROGRAM = "data_scripts.index_folder"
+ASIDE = ".index_folder-"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Index:
         counts: how many pictures each split holds of each label: `counts["train"][1]`.
         given: whether the split is the folders' or the table's, and not drawn.
         patients: how many patients there are; None if nothing told them apart.
+        unknown: how many pictures have no patient in the table; each counts as a patient of its own.
         color: how many pictures are in colour; the others are grey, whatever their files say.
         bad: the files (and links) that were left out, each with the reason.
         copies: groups of good pictures that are the same byte for byte.
@@ -63,6 +65,7 @@ class Index:
     counts: dict[str, dict[int, int]]
     given: bool
     patients: int | None
+    unknown: int
     color: int
     bad: dict[str, str]
     copies: list[list[str]]
@@ -91,7 +94,8 @@ class Index:
                 "--patient: a patient in two splits makes the validation score too good."
             )
         else:
-            lines.append(f"{_many(self.patients, 'patient')}, each in one split only")
+            rest = f"; {_many(self.unknown, 'picture')} without one" if self.unknown else ""
+            lines.append(f"{_many(self.patients, 'patient')}, each in one split only{rest}")
         if self.copies:
             lines.append(
                 f"{_many(len(self.copies), 'picture')} in several copies, each in one split only, "
@@ -124,9 +128,9 @@ def _labels(classes: list[str], positive: str | None) -> tuple[dict[str, int], l
 
 def _patterns(name: str, value: Sequence[str]) -> list[str]:
     """The patterns as a list; TypeError for a single string, whose letters would be patterns."""
-    if isinstance(value, str) or not all(isinstance(pattern, str) for pattern in value):
+    if not isinstance(value, (list, tuple)) or not all(isinstance(pattern, str) for pattern in value):
         raise TypeError(f"{name} must be a list of patterns, got {value!r}")
-    return list(value)
+    return [pattern.removeprefix("./").rstrip("/") for pattern in value]
 
 
 def _check_new(folder: Path, to: Path | None, force: bool) -> None:
@@ -137,15 +141,20 @@ def _check_new(folder: Path, to: Path | None, force: bool) -> None:
             raise FileExistsError(f"{labels_csv} exists; replace it with --force (in Python force=True)")
     elif to == folder or to in folder.parents or folder in to.parents:
         raise ValueError(f"{to} must neither lie in {folder} nor contain it: name a folder elsewhere")
-    elif os.path.lexists(to) and not (to.is_dir() and not any(to.iterdir())):
+    elif os.path.lexists(to) and not (to.is_dir() and all(map(_is_ours, to.iterdir()))):
         raise FileExistsError(f"{to} exists; name a folder that is new or empty")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a folder that `_aside` made."""
+    return path.name.startswith(ASIDE)
 
 
 @contextlib.contextmanager
 def _aside(home: Path, advice: str) -> Iterator[Path]:
     """A folder to write in, on the same disk as the place where the result is moved to at the end."""
     try:
-        path = Path(tempfile.mkdtemp(prefix=".index_folder-", dir=home))
+        path = Path(tempfile.mkdtemp(prefix=ASIDE, dir=home))
     except OSError as error:
         raise PermissionError(f"{home} cannot be written to ({error.strerror}){advice}") from None
     try:
@@ -163,8 +172,9 @@ def index(
     exclude: Sequence[str] = (),
     keep: Sequence[str] = (),
     table: str | os.PathLike | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     suffix: str = "",
+    level: int | None = None,
     redraw: bool = False,
     max_pixels: int = MAX_PIXELS,
     seed: int = 0,
@@ -187,12 +197,16 @@ def index(
         patient: regular expression searched in each file's name (relative to the folder, with forward
             slashes); its first group, or the whole match if it has none, is the patient. All pictures of a
             patient go into one split. None: every picture counts as a patient of its own.
-        exclude: patterns as in a shell, of files and folders to leave out: "*_mask*", "masks".
+        exclude: patterns as in a shell, of files and folders to leave out: "*_mask*", "masks". Each must
+            match something.
         keep: patterns of files and folders that look like masks and are pictures to learn from.
         table: a CSV file that says which picture is what, in the place of the sub-folders.
         columns: the table's columns: which is "file" and "class", and where there are some "patient" and
-            "split". A class of several columns with one 1 in a row: {"class": "MEL,NV,BCC", ...}.
+            "split". A class of several columns with one 1 in a row: {"class": ["MEL", "NV"], ...}.
+            Who has no patient in the table counts as a patient of its own.
         suffix: what to add to the names in the table, such as ".jpg".
+        level: 1 if the immediate sub-folders are the classes, 2 if those below them are; None finds out, and
+            asks where it could be either.
         redraw: draw a split although the folders or the table give one.
         max_pixels: the largest picture allowed, see `course_utils.load_image`.
         seed: 0 or more; another seed gives other splits.
@@ -214,8 +228,14 @@ def index(
     if not isinstance(patient, (str, type(None))):
         raise TypeError(f"patient must be a string, got {patient!r}")
     force, redraw = check_flag("force", force), check_flag("redraw", redraw)
+    if "" in (os.fspath(folder), to):  # a shell's unset variable would mean the current folder
+        raise ValueError("a folder's name is empty")
     folder = Path(folder).expanduser().resolve()
     to = None if to is None else Path(to).expanduser().resolve()
+    if level not in (None, 1, 2):
+        raise ValueError(f"level must be 1, 2 or None, got {level!r}")
+    if not isinstance(suffix, str):
+        raise TypeError(f"suffix must be a string, got {suffix!r}")
     seed, max_pixels = check_whole("seed", seed, 0), check_whole("max_pixels", max_pixels, 1)
     exclude, keep = _patterns("exclude", exclude), _patterns("keep", keep)
     if (table is None) != (columns is None):
@@ -226,17 +246,21 @@ def index(
         raise ValueError(f"patient {patient!r} is not a regular expression ({error})") from None
     if not folder.is_dir():
         raise NotADirectoryError(f"there is no folder {folder}")
+    if table is not None and to is None and Path(table).resolve() == folder / "labels.csv":
+        raise ValueError(
+            f"{table} would be replaced by the result; copy the pictures with --to (in Python to=)"
+        )
     _check_new(folder, to, force)
     home, advice = folder, "; copy the pictures and write there with --to OTHER (in Python to=)"
-    if to is not None:
-        home, advice = next(parent for parent in to.parents if parent.exists()), ""
+    if to is not None:  # an empty folder may be a disk of its own
+        home, advice = next(place for place in (to, *to.parents) if place.exists()), ""
     with _aside(home, advice):  # better to learn now than after minutes that nothing can be written
         pass
 
     if table is None:
-        pictures = from_folders(folder, exclude, keep, redraw)
+        pictures = from_folders(folder, exclude, keep, level, redraw)
     else:
-        pictures = from_table(folder, table, columns, suffix, redraw)
+        pictures = from_table(folder, table, columns, suffix, exclude, redraw)
     classes, label_names = _labels(pictures.all_classes, positive)
     bar = partial(tqdm, unit="picture", disable=None if progress is None else not progress)
     looks = open_all(folder, pictures.names, max_pixels, bar)
@@ -250,7 +274,10 @@ def index(
     if ids and pictures.given:
         check_patients(ids, pictures.splits)
     digests = [looks[name].digest for name in pictures.names]
-    groups = join(ids or pictures.names, digests)
+    who = [
+        patient or f"\0{name}" for patient, name in zip(ids or pictures.names, pictures.names, strict=True)
+    ]
+    groups = join(who, digests)
     splits = split_all(groups, [label_names[label] for label in labels], pictures.splits, seed)
 
     with _aside(home, advice) as new:
@@ -269,10 +296,11 @@ def index(
         _check_new(folder, to, force)  # look again: much may have happened in the meantime
         if to is None:
             os.replace(new / "labels.csv", folder / "labels.csv")
+        elif to.exists():
+            for name in sorted(os.listdir(new), key="labels.csv".__eq__):  # the table last: all else is there
+                os.replace(new / name, to / name)
         else:
             to.parent.mkdir(parents=True, exist_ok=True)
-            if to.is_dir():
-                to.rmdir()  # only succeeds if empty; Windows renames nothing onto an empty folder
             os.replace(new, to)
     tally = Counter(zip(splits, labels, strict=True))
     same: dict[bytes, list[int]] = {}
@@ -284,7 +312,8 @@ def index(
         classes=classes,
         counts={split: {label: tally[split, label] for label in range(len(label_names))} for split in SPLITS},
         given=pictures.given,
-        patients=len(set(ids)) if ids else None,
+        patients=len(set(ids) - {""}) if ids else None,
+        unknown=ids.count("") if ids else 0,
         color=sum(looks[name].color for name in pictures.names),
         bad=dict(sorted(pictures.bad.items())),
         copies=[[pictures.names[at] for at in group] for group in copies],
@@ -346,6 +375,12 @@ def main(arguments: list[str] | None = None) -> int:
         "and where there are some patient=... and split=...",
     )
     parser.add_argument("--suffix", default="", metavar="S", help="what the table's names lack, such as .jpg")
+    parser.add_argument(
+        "--level",
+        type=int,
+        choices=(1, 2),
+        help="1 if FOLDER's sub-folders are the classes, 2 if those below them are",
+    )
     parser.add_argument(
         "--redraw", action="store_true", help="draw a split although the folders or the table give one"
     )

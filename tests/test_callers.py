@@ -99,6 +99,15 @@ def test_an_epoch_that_keras_did_not_tell_of_is_warned_of_once(numbered, workers
 def test_only_what_has_an_epoch_can_follow():
     with pytest.raises(TypeError, match="expected Sequences with an epoch, got 3"):
         FollowEpoch(3)
+    with pytest.raises(TypeError, match="expected Sequences with an epoch, got <class"):
+        FollowEpoch(ImageSequence)
+    with pytest.raises(TypeError, match="expected at least one Sequence"):
+        FollowEpoch()
+
+
+def test_fit_without_labels_is_warned_of(numbered):
+    with pytest.warns(RuntimeWarning, match="fit on a Sequence without labels"), pytest.raises(ValueError):
+        model().fit(ImageSequence(numbered, None, 32, (8, 8)), verbose=0)
 
 
 @pytest.mark.parametrize("method", ["predict", "evaluate"])

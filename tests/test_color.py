@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from course_utils import ImageError, color_mode_of, load_image
-from course_utils.color import has_color
+from course_utils.sources import has_color
 
 from .conftest import MODES, write_picture
 
@@ -45,5 +45,7 @@ def test_half_of_the_pictures_decide(tmp_path):
 def test_wrong_lists_are_named(tmp_path):
     with pytest.raises(ValueError, match="paths must be a list of at least one path"):
         color_mode_of([])
+    with pytest.raises(TypeError, match="paths must be a list of paths, got str"):
+        color_mode_of("a.png")
     with pytest.raises(ImageError, match="gone.png: no such file"):
         color_mode_of(["gone.png"])

@@ -68,7 +68,7 @@ def test_optional_columns_names_with_commas_and_any_script(tmp_path):
         ("file,label\n.,1\n", "inside the folder"),
         ("file,label\na.png,0_1\n", "label must be a whole number"),
         ("file,label,patient,split\na.png,1,7,train\nb.png,1, 7,test\n", "patient '7' is in train"),
-        ("file,label\n" + "a" * 200_000 + ",1\n", "is not a CSV file in UTF-8 (field larger"),
+        ("file,label\n" + "a" * 200_000 + ",1\n", "is not a CSV file after its 0. row (field larger"),
         ("file,label,split\na.png,1,valid\n", "split must be one of train, validation, test"),
         (
             "file,label,patient,split\na.png,1,7,train\nb.png,1,7,test\n",
@@ -162,6 +162,7 @@ def test_a_number_to_predict(tmp_path):
         ({"flags": ["a", "b"]}, "file,a\n1.png,1\n", "must have one column 'b'"),
         ({"flags": ["a", "a"]}, "file,a\n1.png,1\n", "flags must be two or more different columns"),
         ({"number": "age"}, "file,age\na.png,nan\n", "line 2: age must be a finite number, got 'nan'"),
+        ({"number": "age"}, "file,age\na.png,1e39\n", "line 2: age must be a finite number, got '1e39'"),
         ({"number": "age"}, "file,age\na.png,old\n", "line 2: age must be a finite number, got 'old'"),
         ({"number": "age"}, "file,age\na.png,1_0\n", "line 2: age must be a finite number"),
         ({"patient": "who"}, "file,label\na.png,1\n", "must have one column 'who'"),
@@ -183,6 +184,8 @@ def test_wrong_tables_of_ones_own_name_file_and_line(tmp_path, options, text, sa
         ),
         ({"number": ["a", "b"]}, "number must be the name of a column"),
         ({"flags": "a"}, "flags must be"),
+        ({"flags": 5}, "flags must be"),
+        ({"classes": True}, "classes must be"),
         ({"classes": ["a", 1]}, "classes must be"),
     ],
 )

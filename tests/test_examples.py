@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import course_utils
-from course_utils import budget, color, order
+from course_utils import budget, order
+from course_utils.sources import color
 from tests.running import ROOT
 
 N, SIDE = 40, 64

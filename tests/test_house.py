@@ -13,7 +13,7 @@ STOREYS = (
     {"panels", "exercises"},
     {"plots", "budget"},
     {"sequences"},
-    {"sources", "color", "augmentation", "normalisation", "threads", "notebook"},
+    {"sources", "augmentation", "normalisation", "threads", "notebook"},
     {"images", "dataset", "order"},
     {"memory", "formats"},
     {"checks"},

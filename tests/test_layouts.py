@@ -214,7 +214,7 @@ def test_a_class_with_nothing_to_train_on_is_named(tmp_path):
     for path in (tmp_path / "train" / "NORMAL").iterdir():
         path.write_bytes(b"no picture")
     with pytest.raises(
-        ValueError, match="class 'NORMAL' has no good picture to train on; the first bad file is"
+        ValueError, match="class 'NORMAL' has no good picture to train on; all .*; the first bad file is"
     ):
         index(tmp_path)
 
@@ -287,7 +287,9 @@ def test_links_are_followed_once(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("where", ["masks", "cat/Masks", "cat/ground_truth", "annotations"])
+@pytest.mark.parametrize(
+    "where", ["masks", "cat/Masks", "cat/ground_truth", "annotations", "cat/lung masks", "cat/mask_images"]
+)
 def test_folders_of_masks_are_asked_about(tmp_path, where):
     for name in ("cat", "dog"):
         for i in range(3):
@@ -301,6 +303,159 @@ def test_folders_of_masks_are_asked_about(tmp_path, where):
     made = index(tmp_path, exclude=[last])
     assert list(made.classes) == ["cat", "dog"] and sum(sum(of.values()) for of in made.counts.values()) == 6
     assert sum(sum(of.values()) for of in index(tmp_path, keep=[last], force=True).counts.values()) == 12
+
+
+# ---------------------------------------------------------------- which folders are the classes
+
+
+def two_levels(folder, uppers, lowers):
+    for upper in uppers:
+        for lower in lowers:
+            for i in range(3):
+                picture(folder / upper / lower / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "parts", [("training_set", "test_set"), ("seg_train", "seg_test"), ("Training", "Testing")]
+)
+def test_parts_by_longer_names(tmp_path, parts):
+    made = index(two_levels(tmp_path, parts, ("cats", "dogs")))
+    assert made.given and list(made.classes) == ["cats", "dogs"] and made.counts["test"] == {0: 3, 1: 3}
+
+
+@pytest.mark.parametrize(
+    "uppers, lowers, level",
+    [
+        (("val", "test"), ("cats", "dogs"), 2),  # a split without train
+        (("train", "training"), ("cats", "dogs"), 2),
+        (("cats", "dogs"), ("train", "test"), 1),  # the split below the classes
+        (("p1", "p2"), ("0", "1"), 2),  # patients above the classes
+        (("cats", "dogs"), ("2020", "2021"), 1),
+    ],
+)
+def test_folders_that_could_be_classes_at_either_level_are_asked_about(tmp_path, uppers, lowers, level):
+    two_levels(tmp_path, uppers, lowers)
+    with pytest.raises(ValueError, match="hold the same folders.*Which are the classes. Say --level 1"):
+        index(tmp_path)
+    made = index(tmp_path, level=level)
+    assert list(made.classes) == sorted((uppers, lowers)[level - 1]) and not made.given
+
+
+def test_the_split_below_the_classes_may_be_left(tmp_path):
+    made = index(two_levels(tmp_path, ("cats", "dogs"), ("train", "test")), redraw=True)
+    assert list(made.classes) == ["cats", "dogs"] and not made.given
+
+
+@LINKS
+def test_a_part_that_lies_elsewhere_is_said(tmp_path):
+    kermany(tmp_path / "here")
+    (tmp_path / "here" / "train").rename(tmp_path / "far")
+    (tmp_path / "here" / "train").symlink_to(tmp_path / "far")
+    with pytest.raises(ValueError, match="'train': a link that leads out of the folder. Leave it out"):
+        index(tmp_path / "here")
+
+
+def test_numbers_are_in_order_of_size_and_names_must_be_readable(tmp_path):
+    names = ["0", "1", "2", "9", "10", "11"]
+    made = index(two_levels(tmp_path / "digits", names, ["a"]))
+    assert list(made.classes) == names == list(read_labels(made.labels_csv).classes)
+    for name in ("nan", "NaN"):
+        with pytest.raises(ValueError, match=f"a class cannot be called '{name}': rename the folder"):
+            index(two_levels(tmp_path / f"x{name}", [name, "good"], ["a"]))
+
+
+# ---------------------------------------------------------------- tables
+
+
+def table_of(folder, rows, head="image,dx,pid"):
+    for i in range(24):
+        picture(folder / "img" / f"{i}.png")
+    (folder / "t.csv").write_text("\n".join([head, *rows]) + "\n")
+    return {"table": folder / "t.csv", "columns": {"file": "image", "class": "dx"}}
+
+
+def test_who_has_no_patient_counts_as_one_of_their_own(tmp_path):
+    rows = [f"img/{i}.png,{'ab'[i % 2]},{'' if i % 3 else i}" for i in range(24)]
+    options = table_of(tmp_path, rows)
+    options["columns"] |= {"patient": "pid"}
+    made = index(tmp_path, **options)
+    data = read_labels(made.labels_csv)
+    assert made.patients == 8 and made.unknown == 16
+    assert "8 patients, each in one split only; 16 pictures without one" in made.report()
+    assert len({split for split, who in zip(data.splits, data.patients, strict=True) if not who}) == 3
+
+
+def test_patterns_count_for_a_table_too(tmp_path):
+    options = table_of(tmp_path, [f"img/{i}.png,{'ab'[i % 2]},x" for i in range(24)])
+    made = index(tmp_path, exclude=["1?.png"], **options)
+    assert len(read_labels(made.labels_csv)) == 14
+
+
+@pytest.mark.parametrize(
+    "rows, said",
+    [
+        (
+            [f"{i},{'ab'[i % 2]},x" for i in range(24)],
+            "class 'a' has no good picture; the first bad file is '0': no such",
+        ),
+        (
+            [f'img/{i}.png,{"ab"[i % 2]},"x' for i in range(2)],
+            "is not a CSV file after its 0. row .*unclosed",
+        ),
+        (
+            [f"img/{i}.png,{'aA'[i % 2]},x" for i in range(24)],
+            "line 3: dx has 'A', above 'a': one class or two?",
+        ),
+        (
+            [f"img/{i}.png,{('1', '1.0')[i % 2]},x" for i in range(24)],
+            "dx has '1.0', above '1': one class or two?",
+        ),
+    ],
+)
+def test_mistakes_in_a_table_are_named(tmp_path, rows, said):
+    with pytest.raises(ValueError, match=said):
+        index(tmp_path, **table_of(tmp_path, rows))
+
+
+def test_an_unclosed_quote_loses_no_row_silently(tmp_path):
+    (tmp_path / "labels.csv").write_text('file,label,note\na.png,0,\nb.png,1,"5 mm\nc.png,0,\nd.png,1,\n')
+    with pytest.raises(ValueError, match="not a CSV file after its 1. row .*is a quote unclosed"):
+        read_labels(tmp_path)
+
+
+def test_a_column_that_was_not_named_is_not_read(tmp_path):
+    rows = [f"img/{i}.png,{'ab'[i % 2]},fold{i % 3}" for i in range(24)]
+    options = table_of(tmp_path, rows, head="image,dx,split")
+    assert set(read_labels(options["table"], classes="dx", file="image").splits) == {"train"}
+    assert not index(tmp_path, **options).given
+    options["columns"] |= {"split": "split"}
+    with pytest.raises(ValueError, match="line 2: split must be one of train, validation, test, got 'fold0'"):
+        index(tmp_path, force=True, **options)
+    assert not index(tmp_path, force=True, redraw=True, **options).given
+
+
+def test_the_table_itself_is_never_replaced(tmp_path):
+    options = table_of(tmp_path, [f"img/{i}.png,{'ab'[i % 2]},x" for i in range(24)])
+    options["table"] = options["table"].rename(tmp_path / "labels.csv")
+    before = options["table"].read_bytes()
+    with pytest.raises(ValueError, match="would be replaced by the result; copy the pictures"):
+        index(tmp_path, force=True, **options)
+    assert options["table"].read_bytes() == before
+
+
+def test_an_empty_folder_is_written_into_and_not_replaced(tmp_path):
+    kermany(tmp_path / "tree")
+    (tmp_path / "disk").mkdir()
+    before = (tmp_path / "disk").stat().st_ino
+    made = index(tmp_path / "tree", to=tmp_path / "disk")
+    assert (tmp_path / "disk").stat().st_ino == before and len(read_labels(made.labels_csv)) == 36
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == [
+        "labels.csv",
+        "test",
+        "train",
+        "val",
+    ]
 
 
 # ---------------------------------------------------------------- the program
@@ -332,6 +487,11 @@ def test_the_program_takes_it_all(tmp_path, capsys):
         ({"keep": [3]}, TypeError, "keep must be a list of patterns"),
         ({"redraw": "yes"}, ValueError, "redraw must be True or False"),
         ({"table": "t.csv"}, ValueError, "table and columns belong together"),
+        ({"exclude": None}, TypeError, "exclude must be a list of patterns"),
+        ({"exclude": ["vla/"]}, ValueError, "no file or folder matches what is to be left out: 'vla'"),
+        ({"level": 3}, ValueError, "level must be 1, 2 or None"),
+        ({"suffix": None}, TypeError, "suffix must be a string"),
+        ({"to": ""}, ValueError, "a folder's name is empty"),
         ({"max_pixels": 0}, ValueError, "max_pixels must be a whole number of at least 1"),
     ],
 )

@@ -34,7 +34,7 @@ AUGMENT, NORMAL = "course_utils/augmentation", "course_utils/normalisation"
 IMAGES, ORDER, DATASET = "course_utils/images", "course_utils/order", "course_utils/dataset"
 PANELS, EXERCISE = "course_utils/panels/is_it_still_true", "course_utils/exercises/ex02"
 FETCH, SPLITS, TREE = "data_scripts/fetch_dataset", "data_scripts/_splits", "data_scripts/_tree"
-FOLLOW, COLOR = "course_utils/sequences/follow", "course_utils/color"
+FOLLOW, COLOR = "course_utils/sequences/follow", "course_utils/sources/color"
 CLIPPED = "np.minimum(values, 255).astype(np.float32)"
 RESIZED = "image = _resize(image, (target_size[{}], target_size[{}])"
 MUTATIONS = {
@@ -60,7 +60,7 @@ MUTATIONS = {
     "false counts": (PANELS, "sum(x * old[0] > 0", "sum(x * old[0] < 0", "panels", "still_true_says"),
     "classes swapped": (INDEX, "enumerate(classes)", "enumerate(classes[::-1])", "index_folder", "messy"),
     "copies apart": (SPLITS, "first.setdefault(digest, patient)", "patient", "layouts", "copies_never"),
-    "given split drawn": (TREE, "if len(splits) > 1", "if len(splits) > 9", "layouts", "above_the_classes"),
+    "given split drawn": (TREE, "parts if len(set(", "{} if len(set(", "layouts", "above_the_classes"),
     "epoch not followed": (FOLLOW, "sequence.epoch = epoch", "sequence.epoch = 0", "callers", "did_not_tell"),
     "colour is grey": (COLOR, "> APART", "> 999", "color", "patch"),
     "checksum ignored": (FETCH, '"md5") == md5', '"md5") != ""', "fetch_dataset", "wrong_checksum"),

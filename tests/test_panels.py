@@ -233,5 +233,6 @@ def test_pictures_in_colour_are_shown_in_colour(tmp_path, kind, color_mode):
 def test_channels_of_the_folder_are_where_a_panel_begins():
     panel = panels.MultiplyTheShape(640, 28 * 10**6, limit=SMALL, channels=3)
     assert "640 × 256 × 256 × 3 × 4 bytes" in panel.sentence.value
-    grey, colour = (panels.WillItFit(limit=SMALL, base=0, channels=channels) for channels in (1, 3))
+    modes = ("grayscale", "rgb")
+    grey, colour = (panels.WillItFit(limit=SMALL, base=0, color_mode=mode) for mode in modes)
     assert "8.4 MB a batch" in grey.sentence.value and "25 MB a batch" in colour.sentence.value

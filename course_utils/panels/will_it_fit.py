@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from ..budget import BATCHES_ALIVE, BINDER_BYTES, images_in_fit
-from ..checks import check_whole
+from ..checks import check_choice
+from ..images import COLOR_MODES
 from ..memory import MemoryLimit, megabytes, memory_limit, memory_with_files
 from ..plots import BLUE, GREEN, GREY, RED, Picture, new_figure
 from .panel import SIDES, Panel, dropdown
@@ -18,13 +19,15 @@ class WillItFit(Panel):
     Args:
         limit: the limit to draw; None asks `memory_limit()`.
         base: bytes that the process holds already, libraries included; None measures it.
-        channels: 1 for grey, 3 for colour.
+        color_mode: "grayscale" or "rgb".
     """
 
-    def __init__(self, limit: MemoryLimit | None = None, base: int | None = None, channels: int = 1):
+    def __init__(
+        self, limit: MemoryLimit | None = None, base: int | None = None, color_mode: str = "grayscale"
+    ):
         self.limit = limit or memory_limit()
         self.base = memory_with_files() if base is None else base
-        self.channels = check_whole("channels", channels, 1)
+        self.channels = 1 if check_choice("color_mode", color_mode, COLOR_MODES) == "grayscale" else 3
         self.batch_size = dropdown("Batch size", [1, 8, 32, 128, 512], 32)
         self.side = dropdown("Image height and width", SIDES, 256)
         super().__init__([[self.batch_size, self.side]])

@@ -273,13 +273,15 @@ class ImageSequence(keras.utils.PyDataset):
         )
 
     def on_epoch_begin(self) -> None:
-        """Warns, once, of an order or an epoch that is not what it seems. Called by Keras."""
+        """Warns, once, of what `fit`, `evaluate` or `predict` may not mean. Called by Keras."""
         method, epoch = callers.method()
         if method in ("evaluate", "predict") and self.shuffle:
             self._warn(
                 f"{method} on a Sequence with shuffle=True: its batches, and so the predictions, are not in "
                 "the list's order. Make one with shuffle=False"
             )
+        elif method in ("fit", "evaluate") and self.labels is None and self.masks is None:
+            self._warn(f"{method} on a Sequence without labels: only a loss of the model's own can use it")
         elif epoch is not None and epoch > self.epoch:
             self._warn(
                 f"Keras is at epoch {epoch}, this Sequence at {self.epoch}: it serves that epoch's order and "

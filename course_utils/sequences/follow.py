@@ -15,7 +15,7 @@ class FollowEpoch(keras.callbacks.Callback):
         sequences: those that `fit` trains on.
 
     Raises:
-        TypeError: one has no `epoch`.
+        TypeError: there is none, or one has no `epoch`.
 
     Example:
         >>> training = ImageSequence(paths, labels, 32, (64, 64), shuffle=True)
@@ -27,8 +27,10 @@ class FollowEpoch(keras.callbacks.Callback):
 
     def __init__(self, *sequences):
         super().__init__()
+        if not sequences:
+            raise TypeError("expected at least one Sequence, got none")
         for sequence in sequences:
-            if not hasattr(sequence, "epoch"):
+            if not isinstance(getattr(sequence, "epoch", None), int):  # a class has a property there
                 raise TypeError(f"expected Sequences with an epoch, got {sequence!r:.80}")
         self.sequences = sequences
 

@@ -63,7 +63,7 @@ class FileSource:
         check_choice("aspect", aspect, ASPECTS)
         if check_files not in (None, True, False):
             raise ValueError(f"check_files must be None, True or False, got {check_files!r}")
-        self.argument, self.paths = argument, _as_paths(paths, argument)
+        self.argument, self.paths = argument, as_paths(paths, argument)
         self.target_size = check_size("target_size", target_size)
         self.color_mode, self.aspect, self.dtype = color_mode, aspect, dtype_name(dtype)
         self.max_pixels = check_whole("max_pixels", max_pixels, 1)
@@ -184,7 +184,7 @@ class MaskSource(FileSource):
             )
 
 
-def _as_paths(paths, argument: str) -> np.ndarray:
+def as_paths(paths, argument: str) -> np.ndarray:
     """The paths as a compact array of our own: what the caller does to theirs later changes nothing here."""
     unordered = isinstance(paths, (Set, Mapping))  # their order is not the labels'
     if unordered or isinstance(paths, (str, bytes, os.PathLike)) or not hasattr(paths, "__iter__"):

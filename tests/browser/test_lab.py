@@ -136,7 +136,7 @@ def test_01_cut_the_deck_by_keyboard_by_choice_and_from_the_kernel(page):
 def test_01_will_it_fit_changes_with_the_batch(page):
     page.open("01_basic_sequence.ipynb")
     show(page, "^Memory over time", "01_memory")  # as stored
-    assert labdrive.run_cells(page, SETUP, "WillItFit()")
+    assert labdrive.run_cells(page, SETUP, "labels_csv = ensure()", "WillItFit(")
     before = picture(page, r"^Will it fit\? 32 images of 256")
     page.get_by_role("combobox", name="Batch size").last.select_option("512")
     after = picture(page, r"^Will it fit\? 512 images of 256")
@@ -147,7 +147,7 @@ def test_01_will_it_fit_changes_with_the_batch(page):
 def test_02_strength_mirror_epoch_and_batch_size(page):
     page.open("02_augmentation.ipynb")
     show(page, r"^8 pictures, tilted by", "02_tumbling")  # as stored
-    assert labdrive.run_cells(page, SETUP, "labels_csv = ensure()", "with quiet():", "IsItStillTrue(train)")
+    assert labdrive.run_cells(page, SETUP, "labels_csv = ensure()", "with quiet():", "IsItStillTrue(train")
     first = picture(page, r"^Is it still true\? Strength 1, mirrored or not.*epoch 0, batches of 4")
     assert first.std() > 10
     strength = page.get_by_role("spinbutton", name="Augmentation strength")
@@ -172,7 +172,7 @@ def test_02_strength_mirror_epoch_and_batch_size(page):
 def test_03_normaliser_batch_size_strength_and_fill(page):
     page.open("03_normalisation.ipynb")
     show(page, r"^Bars\. as the file has it", "03_bars")  # as stored
-    assert labdrive.run_cells(page, SETUP, "train = read_labels(", "SamePictureSameNumbers(train)")
+    assert labdrive.run_cells(page, SETUP, "train = read_labels(", "SamePictureSameNumbers(train")
     same = picture(page, r"^Same picture, same numbers\? x . 255, batches of 4, strength 0, reflect")
     page.get_by_role("combobox", name="Normaliser").select_option("x / batch max")
     four = picture(page, r"numbers\? x . batch max, batches of 4.*Same picture, other numbers\.$")

@@ -1,10 +1,12 @@
 """Grey or in colour? What the pixels say, not the mode of the file: many a grey X-ray is stored as RGB."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from .images import MAX_PIXELS, load_image
+from ..images import MAX_PIXELS, load_image
+from .files import as_paths
 
 LOOK_AT = 32  # files: of a set that is mixed, about half, the answer may be either
 APART = 16  # grey values of 255; JPEG's rounding sets the channels of a grey picture less apart than that
@@ -28,26 +30,25 @@ def has_color(image: np.ndarray) -> bool:
     return bool(max(np.abs(red - green).max(), np.abs(green - blue).max()) > APART)
 
 
-def color_mode_of(paths: Sequence[str], max_pixels: int = MAX_PIXELS) -> str:
+def color_mode_of(paths: Sequence[str | os.PathLike], max_pixels: int = MAX_PIXELS) -> str:
     """Which `color_mode` suits a list of pictures, by a look at up to 32 of them, spread evenly.
 
     Args:
-        paths: the files, at least one.
+        paths: list or array of paths, at least one.
         max_pixels: as for `load_image`.
 
     Returns:
         "rgb" if at least half of them are in colour, else "grayscale".
 
     Raises:
-        ValueError: there is none.
-        ImageError: one cannot be read.
+        TypeError, ValueError: `paths` is no such list.
+        images.ImageError: one cannot be read.
 
     Example:
         >>> color_mode = color_mode_of(paths)
         >>> sequence = ImageSequence(paths, labels, 32, (64, 64), color_mode=color_mode)
     """
-    if not len(paths):
-        raise ValueError("paths must be a list of at least one path, got none")
+    paths = as_paths(paths, "paths")
     some = np.unique(np.linspace(0, len(paths) - 1, LOOK_AT).astype(int))
     images = (load_image(paths[at], color_mode="rgb", dtype="uint8", max_pixels=max_pixels) for at in some)
     return "rgb" if 2 * sum(map(has_color, images)) >= len(some) else "grayscale"
