@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from course_utils.dataset import in_order, inside
 
@@ -184,8 +184,10 @@ class Tree:
         if away := [name for name in self.bad if "/" not in name and self.bad[name] == LEADS_OUT]:
             raise ValueError(f"{listed(away)}: {LEADS_OUT}. Leave it out with --exclude (in Python exclude=)")
         tops = [name for name in self.folders if "/" not in name]
-        below = {top: [n.split("/")[1] for n in self.folders if PurePosixPath(n).parent == PurePosixPath(top)]
-                 for top in tops}  # fmt: skip
+        below: dict[str, list[str]] = {top: [] for top in tops}
+        for top, _, name in (folder.partition("/") for folder in self.folders):
+            if name and "/" not in name:
+                below[top].append(name)
         parts = {top: part for top in tops if (part := part_of(top))}
         split = "train" in parts.values() and (len(set(parts.values())) > 1 or len(tops) == 1)
         if level == 2 or (level is None and split):
@@ -196,15 +198,17 @@ class Tree:
 
     def _check_level(self, tops: list[str], below: dict[str, list[str]], redraw: bool) -> None:
         """ValueError if the folders below could be the classes, or a split."""
-        kinds = {tuple(names) for names in below.values()}
-        if len(tops) > 1 and len(kinds) == 1 and len(below[tops[0]]) > 1:
-            inner = below[tops[0]]
-            if not all(map(part_of, inner)) or not redraw:
-                raise ValueError(
-                    f"{listed(tops)} hold the same folders, {listed(inner)}. Which are the classes? Say "
-                    "--level 1 for the upper, --level 2 for the lower ones (in Python level=). A split is "
-                    "taken from folders above the classes that are called train, val and test"
-                )
+        inner = below[tops[0]] if tops else []
+        if len(tops) < 2 or len(inner) < 2 or any(names != inner for names in below.values()):
+            return
+        split = all(map(part_of, inner))
+        # Many folders below few are more likely patients.
+        if (split or any(map(part_of, tops)) or len(inner) <= len(tops)) and not (split and redraw):
+            raise ValueError(
+                f"{listed(tops)} hold the same folders, {listed(inner)}. Which are the classes? Say "
+                "--level 1 for the upper, --level 2 for the lower ones (in Python level=). A split is "
+                "taken from folders above the classes that are called train, val and test"
+            )
 
     def _parts(
         self, tops: list[str], parts: dict[str, str], below: dict[str, list[str]], redraw: bool

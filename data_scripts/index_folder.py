@@ -23,7 +23,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -163,6 +163,43 @@ def _aside(home: Path, advice: str) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def _copy(folder: Path, names: Iterable[str], new: Path) -> None:
+    for name in names:
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        # "x": on a disk that takes "a.png" and "A.png" for one file, no picture replaces another.
+        with open(folder / name, "rb") as source, open(new / name, "xb") as copy:
+            shutil.copyfileobj(source, copy)
+
+
+def _put(new: Path, folder: Path, to: Path | None) -> None:
+    """Moves the result to its place."""
+    if to is None:
+        os.replace(new / "labels.csv", folder / "labels.csv")
+    elif to.exists():
+        for name in sorted(os.listdir(new), key="labels.csv".__eq__):  # the table last: all else is there
+            os.replace(new / name, to / name)
+    else:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(new, to)
+
+
+def _copies(digests: Sequence[bytes]) -> list[list[int]]:
+    """The positions of those that have the same digest, where there are several."""
+    same: dict[bytes, list[int]] = {}
+    for at, digest in enumerate(digests):
+        same.setdefault(digest, []).append(at)
+    return [group for group in same.values() if len(group) > 1]
+
+
+def _patient_pattern(patient: str | None) -> re.Pattern | None:
+    if not isinstance(patient, (str, type(None))):
+        raise TypeError(f"patient must be a string, got {patient!r}")
+    try:
+        return None if patient is None else re.compile(patient)
+    except (re.error, OverflowError) as error:
+        raise ValueError(f"patient {patient!r} is not a regular expression ({error})") from None
+
+
 def index(
     folder: str | os.PathLike,
     *,
@@ -225,8 +262,7 @@ def index(
             hold different classes or part a patient; a class has no good picture; a good picture's name has
             no patient; or a class has too few pictures or patients for the splits. The message says which.
     """
-    if not isinstance(patient, (str, type(None))):
-        raise TypeError(f"patient must be a string, got {patient!r}")
+    pattern = _patient_pattern(patient)
     force, redraw = check_flag("force", force), check_flag("redraw", redraw)
     if "" in (os.fspath(folder), to):  # a shell's unset variable would mean the current folder
         raise ValueError("a folder's name is empty")
@@ -240,10 +276,6 @@ def index(
     exclude, keep = _patterns("exclude", exclude), _patterns("keep", keep)
     if (table is None) != (columns is None):
         raise ValueError("table and columns belong together")
-    try:
-        pattern = None if patient is None else re.compile(patient)
-    except (re.error, OverflowError) as error:
-        raise ValueError(f"patient {patient!r} is not a regular expression ({error})") from None
     if not folder.is_dir():
         raise NotADirectoryError(f"there is no folder {folder}")
     if table is not None and to is None and Path(table).resolve() == folder / "labels.csv":
@@ -280,33 +312,19 @@ def index(
     groups = join(who, digests)
     splits = split_all(groups, [label_names[label] for label in labels], pictures.splits, seed)
 
+    table = {"file": pictures.names, "label": labels, "split": splits}
+    table["class"] = [label_names[label] for label in labels]
+    if ids:
+        table["patient"] = ids
     with _aside(home, advice) as new:
         new.mkdir()
         if to is not None:
-            for name in bar(pictures.names, desc="copying"):
-                (new / name).parent.mkdir(parents=True, exist_ok=True)
-                # "x": on a disk that takes "a.png" and "A.png" for one file, no picture replaces another.
-                with open(folder / name, "rb") as source, open(new / name, "xb") as copy:
-                    shutil.copyfileobj(source, copy)
-        table = {"file": pictures.names, "label": labels, "split": splits}
-        table["class"] = [label_names[label] for label in labels]
-        if ids:
-            table["patient"] = ids
+            _copy(folder, bar(pictures.names, desc="copying"), new)
         write_labels(new / "labels.csv", table, zip(*table.values(), strict=True))
         _check_new(folder, to, force)  # look again: much may have happened in the meantime
-        if to is None:
-            os.replace(new / "labels.csv", folder / "labels.csv")
-        elif to.exists():
-            for name in sorted(os.listdir(new), key="labels.csv".__eq__):  # the table last: all else is there
-                os.replace(new / name, to / name)
-        else:
-            to.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(new, to)
+        _put(new, folder, to)
     tally = Counter(zip(splits, labels, strict=True))
-    same: dict[bytes, list[int]] = {}
-    for at, digest in enumerate(digests):
-        same.setdefault(digest, []).append(at)
-    copies = [group for group in same.values() if len(group) > 1]
+    copies = _copies(digests)
     return Index(
         labels_csv=(to or folder) / "labels.csv",
         classes=classes,
