@@ -14,6 +14,9 @@ LAYOUT = {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 
 WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}  # numbers' types
 BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # photometric interpretation: bands without extra ones
 UNRANGED = {2: "signed {}-bit", 3: "{}-bit float", 5: "complex {}-bit", 6: "complex {}-bit"}
+KEPT = LAYOUT | {254, 255, ORIENTATION}
+MOST_TAGS, MOST_PAGES = 2**12, 2**6  # of a directory, of a file: far above any that we met
+MOST_IN_A_TILE = 2**26  # pixels, which are allotted whole however small the picture is
 EXACT = {1, 5, 8, 32773, 32946, 34925, 50000}  # compressions that give back the bytes, whatever they are
 
 
@@ -26,6 +29,7 @@ class Page(NamedTuple):
 
     stream: Any
     formats: list[str] | None = None
+    plain: bool = False  # Pillow may well read the file as it is
     orientation: int | None = None  # as a TIFF says; None: look into the EXIF
     bits: int = 16  # of a deep sample
     inverted: bool = False  # a deep sample's 0 is white
@@ -65,11 +69,12 @@ class Directory:
         self.at = self._number(self.word, self.start) if at is None else at
         size = struct.calcsize(self.entry)
         count = self._number(self.order + "HQ"[self.big], self.at)
-        raw = stream.read(min(count, 2**16) * size)
+        raw = stream.read(min(count, MOST_TAGS) * size)
         found = struct.iter_unpack(self.entry, raw[: len(raw) // size * size])
-        self.entries = {tag: entry for tag, *entry in found}
+        self.entries = {tag: entry for tag, *entry in found if tag in KEPT}
         after = stream.read(struct.calcsize(self.word))
-        self.next = struct.unpack(self.word, after)[0] if len(after) == struct.calcsize(self.word) else 0
+        whole = count <= MOST_TAGS and len(after) == struct.calcsize(self.word)
+        self.next = struct.unpack(self.word, after)[0] if whole else 0
 
     def _number(self, code: str, at: int) -> int:
         self.stream.seek(at)
@@ -104,10 +109,11 @@ def page_of(stream: BinaryIO) -> Page:
     stream.seek(0)
     if head[:2] not in (b"II", b"MM") or head[2:].strip(b"\0") not in (b"*", b"+"):
         return Page(stream)
-    page = _full_page(Directory(stream))
+    first = Directory(stream)
+    page = _full_page(first)
     bits, photometric = max(page.numbers(258), default=1), page.first(262, 0)
     _check_samples(page, bits, photometric)
-    facts = {"orientation": page.first(ORIENTATION, 1), "bits": bits}
+    facts = {"orientation": page.first(ORIENTATION, 0) or None, "bits": bits}
     changes, inverted = {}, photometric == 0 and bits > 8
     if inverted:
         changes[262] = 1  # Pillow turns 8 bits over, and more not always: none, then, but we
@@ -118,15 +124,18 @@ def page_of(stream: BinaryIO) -> Page:
         octets = (tile * bits + 7) // 8
         changes |= {256: -(-width // tile) * octets, 258: 8, 322: octets}
         facts |= {"size": (width, height), "tile": tile}
-    return Page(_Patched(stream, page.patches(changes)), ["TIFF"], inverted=inverted, **facts)
+    # Pillow would turn a page by itself, unless another tag is broken: then it leaves it, without a word.
+    plain = page is first and not changes and page.first(ORIENTATION, 1) == 1
+    return Page(_Patched(stream, page.patches(changes)), ["TIFF"], plain, inverted=inverted, **facts)
 
 
 def _full_page(page: Directory) -> Directory:
     """The first page from this one on that calls itself neither thumbnail nor mask; if none, the largest."""
-    pages = {}
+    seen, best = set(), page
     while page.first(254, 0) & 0b101 or page.first(255, 0) == 2:
-        pages[page.at] = page
-        if page.next == 0 or page.next in pages:
+        seen.add(page.at)
+        best = max(best, page, key=_size_of)
+        if page.next == 0 or page.next in seen or len(seen) == MOST_PAGES:
             break
         try:
             page = Directory(page.stream, page.next)
@@ -136,18 +145,27 @@ def _full_page(page: Directory) -> Directory:
             break
     else:
         return page
-    return max(pages.values(), key=lambda p: (not p.first(254, 0) & 4, p.first(256, 0) * p.first(257, 0)))
+    return best
+
+
+def _size_of(page: Directory) -> tuple[bool, int]:
+    """By which pages compare: a mask is less than any picture."""
+    return not page.first(254, 0) & 4, page.first(256, 0) * page.first(257, 0)
 
 
 def _check_samples(page: Directory, bits: int, photometric: int) -> None:
     """Raises PageError for pixels that cannot be brought to 0 to 255."""
     bands = page.first(277, 1)
     extra = bands - BANDS.get(photometric, bands)
-    if extra > 1 or (extra == 1 and page.first(338, 0) not in (1, 2, 999)):  # 999: Corel's transparency
+    # 999 is Corel's transparency. OpenCV writes RGBA and does not say what the fourth band is.
+    clear = extra == 1 and (page.first(338, 0) in (1, 2, 999) or (bands == 4 and 338 not in page.entries))
+    if extra > 0 and not clear:
         raise PageError(
             f"the file has {bands} bands, more than grey or colours and transparency; for such files write "
             "a source (course_utils.Source)"
         )
+    if page.first(322, 0) * page.first(323, 0) > MOST_IN_A_TILE:
+        raise PageError(f"tiles of {page.first(322, 0)} x {page.first(323, 0)} pixels")
     unranged = [UNRANGED[kind] for kind in page.numbers(339) if kind in UNRANGED]
     if unranged or bits >= 32:
         raise no_range((unranged or ["unsigned {}-bit"])[0].format(bits))
@@ -172,14 +190,17 @@ def unpacked(rows: np.ndarray, page: Page) -> np.ndarray:
 
 def notes_follow(stream: BinaryIO) -> bool:
     """Whether a PNG has notes behind its pixels."""
-    here, at, pixels = stream.tell(), 8, False
-    while stream.seek(at) == at and len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
-        pixels = pixels or head[4:] == b"IDAT"
-        if pixels and head[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+    here, at, pixels, follow = stream.tell(), 8, False, False
+    while not follow:
+        stream.seek(at)
+        head = stream.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":
             break
+        pixels = pixels or head[4:] == b"IDAT"
+        follow = pixels and head[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
         at += 12 + int.from_bytes(head[:4], "big")
     stream.seek(here)
-    return len(head) == 8 and head[4:] != b"IEND"
+    return follow
 
 
 def is_irreversible(data: bytes) -> bool:

@@ -243,8 +243,17 @@ def _set_pillow(max_pixels: int) -> None:
 
 
 def _used(stream: BinaryIO, name: str, max_pixels: int, use: Callable) -> Any:
-    allowed = f"more than the {max_pixels:,} that max_pixels allows"
     page = page_of(stream)
+    if page.plain:  # nearly every TIFF; where only a wrong tag stops Pillow, it gets those that it needs
+        stream.seek(0)
+        with contextlib.suppress(*BROKEN):
+            return _by_pillow(page._replace(stream=stream), name, max_pixels, use)
+        page.stream.seek(0)
+    return _by_pillow(page, name, max_pixels, use)
+
+
+def _by_pillow(page: Page, name: str, max_pixels: int, use: Callable) -> Any:
+    allowed = f"more than the {max_pixels:,} that max_pixels allows"
     if page.size and page.size[0] * page.size[1] <= max_pixels:
         _set_pillow(2 * page.size[0] * page.size[1])  # which takes bytes for pixels there
     try:
@@ -257,7 +266,7 @@ def _used(stream: BinaryIO, name: str, max_pixels: int, use: Callable) -> Any:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{allowed} ({error})") from None
     except UnidentifiedImageError:
-        if kind := kind_of(stream, name):
+        if kind := kind_of(page.stream, name):
             raise ImageError(f"{kind}, or write a source (course_utils.Source)") from None
         raise UnidentifiedImageError("in no format that Pillow knows") from None  # its own names an object
 
@@ -306,7 +315,7 @@ def _shades(image: Image.Image, page: Page) -> np.ndarray:
     values, most = np.array(image), 2**page.bits - 1
     if page.size is not None:
         rows = values.reshape(len(values), -1, (page.tile * page.bits + 7) // 8)
-        blocks = np.array_split(rows, 1 + rows.size // 2**20)  # each is widened for a moment
+        blocks = np.array_split(rows, min(len(rows), 1 + rows.size // 2**20))  # each is widened for a moment
         values = np.concatenate([unpacked(block, page) for block in blocks])
     if page.inverted:
         values = most - values
@@ -323,7 +332,9 @@ def _orientation(image: Image.Image, page: Page) -> int:
         return page.orientation if page.orientation in TURNS else 1
     if exif := image.info.get("exif"):
         with contextlib.suppress(*BROKEN):
-            found = Directory(io.BytesIO(exif.removeprefix(b"Exif\0\0"))).first(ORIENTATION, 0)
+            while exif.startswith(b"Exif\0\0"):  # some write it twice
+                exif = exif[6:]
+            found = Directory(io.BytesIO(exif)).first(ORIENTATION, 0)
             if found in TURNS:
                 return found
     if image.info.keys() & {"xmp", "XML:com.adobe.xmp", "Raw profile type exif"}:

@@ -1,6 +1,7 @@
 """Files that are legal and rude, as they come from scanners, satellites, clinics and network drives."""
 
 import builtins
+import contextlib
 import errno
 import gzip
 import io
@@ -12,12 +13,15 @@ import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from course_utils import PeakMeter
 from course_utils.images import ImageError, image_size, load_image, load_mask
 from course_utils.sources import FileSource, MaskSource
+from tests.running import fresh, least
 
 GREY = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (32, 1))
 MASK = np.zeros((32, 64), np.uint8)
@@ -175,7 +179,6 @@ def test_a_chain_of_pages_that_is_broken_or_has_no_end():
     [
         ((8, 8), 1, (0,), 2),
         ((8,) * 4, 2, (0,), 4),
-        ((8,) * 4, 2, (), 4),
         ((8,) * 5, 2, (2, 0), 5),
         ((16,) * 4, 2, (0,), 4),
         ((8,) * 2, 3, (0,), 2),
@@ -536,3 +539,95 @@ def test_a_mask_of_another_shape_than_its_picture(tmp_path):
         MaskSource([good], (64, 32), images=images)
     with pytest.raises(TypeError, match="images must be a FileSource"):
         MaskSource([good], (64, 32), images=[good])
+
+
+# ---------------------------------------------------------------- what other programs write
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_rgba_as_opencv_writes_it(tmp_path, dtype):
+    scale = np.iinfo(dtype).max // 255
+    pixels = np.full((4, 4, 4), (10, 20, 30, 255), dtype) * np.array(scale, dtype)
+    cv2.imwrite(str(tmp_path / "a.tif"), pixels)
+    np.testing.assert_array_equal(load_image(tmp_path / "a.tif", color_mode="rgb")[0, 0], [30, 20, 10])
+
+
+def test_exif_that_is_called_so_twice(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(GREY).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + exif.tobytes())
+    assert load_image(tmp_path / "a.jpg").shape == (64, 32, 1) == (*image_size(tmp_path / "a.jpg"), 1)
+
+
+def test_a_tiff_whose_xmp_alone_says_how_it_lies(tmp_path):
+    note = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    Image.fromarray(GREY).save(tmp_path / "a.tif", tiffinfo={700: note})
+    assert load_image(tmp_path / "a.tif").shape == (64, 32, 1) == (*image_size(tmp_path / "a.tif"), 1)
+
+
+def test_a_long_row_of_12_bits(tmp_path):
+    wide = 700_000
+    packed = np.full((1, wide * 12 // 8), 255, np.uint8)
+    (tmp_path / "a.tif").write_bytes(tiff((packed.tobytes(), tags(wide, 1, 12))))
+    image = load_image(tmp_path / "a.tif")
+    assert image.shape == (1, wide, 1) and (image == 255).all()
+
+
+def test_a_stream_whose_seek_returns_nothing(tmp_path):
+    class Plain(io.RawIOBase):
+        def __init__(self, data):
+            self.inner = io.BytesIO(data)
+
+        def read(self, size=-1):
+            return self.inner.read(size)
+
+        def seek(self, *where):
+            self.inner.seek(*where)
+
+        def tell(self):
+            return self.inner.tell()
+
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    assert image_size(Plain((tmp_path / "a.png").read_bytes())) == (32, 64)
+
+
+# ---------------------------------------------------------------- crafted
+
+
+def growth_of(path):
+    """What the attempt to read it takes."""
+    with PeakMeter() as meter, contextlib.suppress(ImageError):
+        load_image(path, max_pixels=4096)
+    return meter.growth
+
+
+@pytest.mark.measured
+def test_a_long_chain_of_thumbnails_takes_neither_memory_nor_time(tmp_path):
+    """Overlapping directories of many tags, each of which names the next."""
+    n, count = 300, 4_000
+    step = 2 + 12 * count + 4
+    body = bytearray(b"II*\0" + struct.pack("<I", 8) + bytes(step + 12 * n + 16))
+    shared = b"".join(struct.pack("<HHII", tag, 4, 1, 1) for tag in (254, 256, 257))
+    for at in range(8, 8 + 12 * n, 12):
+        body[at : at + 2] = struct.pack("<H", count)
+        body[at + step - 4 : at + step] = struct.pack("<I", at + 12)
+    body[8 + 12 * n : 8 + 12 * n + len(shared)] = shared
+    (tmp_path / "chain.tif").write_bytes(bytes(body))
+    least(lambda: fresh(growth_of, tmp_path / "chain.tif", imports=("PIL.TiffImagePlugin",)), below=50e6)
+
+
+def test_a_tile_far_larger_than_its_picture_is_refused(tmp_path):
+    huge = tags(16, 16, t322=(4, (32768,)), t323=(4, (32768,)), t324=(4, (8,)), t325=(4, (4,)))
+    (tmp_path / "a.tif").write_bytes(tiff((bytes(4), huge)))
+    with pytest.raises(ImageError, match="a.tif: tiles of 32768 x 32768 pixels"):
+        load_image(tmp_path / "a.tif", max_pixels=4096)
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_an_ordinary_tiff_is_read_without_what_follows_it(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    Image.fromarray(GREY).save(path, compression=compression)
+    os.truncate(path, 2**28)
+    np.testing.assert_array_equal(load_image(path)[..., 0], GREY)
+    least(lambda: fresh(growth_of, path, imports=("PIL.TiffImagePlugin",)), below=50e6)
