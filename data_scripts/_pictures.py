@@ -14,7 +14,7 @@ from course_utils import ImageError, load_image, read_labels
 from course_utils.dataset import is_name
 from course_utils.sources import has_color
 
-from ._tree import Tree, listed, matches
+from ._tree import LEADS_OUT, Tree, check_used, listed, matches
 
 AT_ONCE = 1_000  # pictures given to the threads that open them: a future each for a million would be a GB
 
@@ -50,12 +50,11 @@ class Pictures:
         stay = [at for at, name in enumerate(self.names) if name not in bad]
         columns = {name: getattr(self, name) for name in ("names", "classes", "splits", "patients")}
         chosen = {name: values and [values[at] for at in stay] for name, values in columns.items()}
-        lost = {
-            cls: name
-            for name, cls in reversed(list(zip(self.names, self.classes, strict=True)))
-            if name in bad
-        }
-        return replace(self, **chosen, bad=self.bad | bad, first_bad=lost | self.first_bad)
+        first = dict(self.first_bad)
+        for name, of in zip(self.names, self.classes, strict=True):
+            if name in bad:
+                first.setdefault(of, name)
+        return replace(self, **chosen, bad=self.bad | bad, first_bad=first)
 
     def check(self) -> None:
         """ValueError if a class has no picture, or none to learn from."""
@@ -126,6 +125,7 @@ def from_table(
     data = read_labels(table, folder=folder, suffix=suffix, **options)
     start = len(str(folder)) + 1
     files = [path[start:].replace(os.sep, "/") for path in data.paths.tolist()]
+    check_used([pattern for pattern in exclude if not any(_left_out(name, [pattern]) for name in files)])
     order = sorted(
         (at for at, name in enumerate(files) if not _left_out(name, exclude)), key=files.__getitem__
     )
@@ -157,7 +157,7 @@ def _look(folder: Path, max_pixels: int, name: str) -> Look:
     """Opens a picture whole, and lets go of it."""
     path = folder / name
     if not Path(os.path.realpath(path)).is_relative_to(folder):
-        return Look("a link that leads out of the folder")
+        return Look(LEADS_OUT)
     try:
         image = load_image(path, color_mode="rgb", dtype="uint8", max_pixels=max_pixels)
         with open(path, "rb") as file:

@@ -36,6 +36,12 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, p) or fnmatchcase(name.rpartition("/")[2], p) for p in patterns)
 
 
+def check_used(unmatched: Sequence[str]) -> None:
+    """ValueError if patterns match nothing: what they should leave out would be learnt from."""
+    if unmatched:
+        raise ValueError(f"no file or folder matches what is to be left out: {listed(unmatched)}")
+
+
 def listed(names: Iterable[str]) -> str:
     """For a message: the names as Python writes them, the first ten of many."""
     names = list(names)
@@ -143,8 +149,7 @@ class Tree:
 
     def ask(self, keep: Sequence[str]) -> None:
         """ValueError if something looks as if it were no picture to learn from, unless `keep` names it."""
-        if self._unmatched:
-            raise ValueError(f"no file or folder matches what is to be left out: {listed(self._unmatched)}")
+        check_used(sorted(self._unmatched))
         filled = {file[:at] for file in self.files for at, letter in enumerate(file) if letter == "/"}
         beside = [
             folder

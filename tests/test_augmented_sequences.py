@@ -106,14 +106,19 @@ print(json.dumps(results))
 """
 
 
+def in_every_mode(program, paths):
+    """Runs a program that gets paths and modes, on TensorFlow and on JAX; its answers, mode by mode."""
+    paths = [str(path) for path in paths]
+    jax = {name: options for name, options in MODES.items() if name.startswith("JAX")}
+    rest = {name: options for name, options in MODES.items() if name not in jax}
+    results = answer(program, [paths, rest], env={"KERAS_BACKEND": "tensorflow"})
+    return results | answer(program, [paths, jax], env={"KERAS_BACKEND": "jax"})
+
+
 @pytest.fixture(scope="module")
 def served(grains):
     """What `fit` was given in each mode: kind and mode -> a checksum an epoch."""
-    paths = [str(p) for p in grains]
-    jax = {name: options for name, options in MODES.items() if name.startswith("JAX")}
-    rest = {name: options for name, options in MODES.items() if name not in jax}
-    results = answer(PROGRAM, [paths, rest], env={"KERAS_BACKEND": "tensorflow"})
-    return results | answer(PROGRAM, [paths, jax], env={"KERAS_BACKEND": "jax"})
+    return in_every_mode(PROGRAM, grains)
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 from course_utils import FollowEpoch, ImageSequence
-from tests.running import answer
 
-from .test_augmented_sequences import MODES
+from .test_augmented_sequences import MODES, in_every_mode
 
 # A training of four epochs, interrupted as its third begins, then gone on with; each image shows its epoch.
 PROGRAM = """
@@ -57,11 +56,7 @@ print(json.dumps(results))
 
 @pytest.fixture(scope="module")
 def epochs(numbered):
-    paths = [str(path) for path in numbered[:20]]
-    jax = {name: options for name, options in MODES.items() if name.startswith("JAX")}
-    rest = {name: options for name, options in MODES.items() if name not in jax}
-    results = answer(PROGRAM, [paths, rest], env={"KERAS_BACKEND": "tensorflow"})
-    return results | answer(PROGRAM, [paths, jax], env={"KERAS_BACKEND": "jax"})
+    return in_every_mode(PROGRAM, numbered[:20])
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -390,6 +390,8 @@ def test_patterns_count_for_a_table_too(tmp_path):
     options = table_of(tmp_path, [f"img/{i}.png,{'ab'[i % 2]},x" for i in range(24)])
     made = index(tmp_path, exclude=["1?.png"], **options)
     assert len(read_labels(made.labels_csv)) == 14
+    with pytest.raises(ValueError, match="no file or folder matches what is to be left out: 'x'"):
+        index(tmp_path, exclude=["x"], force=True, **options)
 
 
 @pytest.mark.parametrize(

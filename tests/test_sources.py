@@ -18,7 +18,7 @@ from course_utils import (
     PreprocessingImageSequence,
 )
 from tests.running import answer
-from tests.test_augmented_sequences import MODES
+from tests.test_augmented_sequences import MODES, in_every_mode
 
 N, SHAPE = 24, (20, 28, 5)
 ALL = [ImageSequence, AugmentingImageSequence, PreprocessingImageSequence]
@@ -234,10 +234,7 @@ print(json.dumps(results))
 @pytest.fixture(scope="module")
 def served(bands):
     """What `fit` (twice) and `evaluate` were given: mode and kind -> rows and checksums of images."""
-    jax = {name: options for name, options in MODES.items() if name.startswith("JAX")}
-    rest = {name: options for name, options in MODES.items() if name not in jax}
-    results = answer(PROGRAM, [bands, rest], env={"KERAS_BACKEND": "tensorflow"})
-    return results | answer(PROGRAM, [bands, jax], env={"KERAS_BACKEND": "jax"})
+    return in_every_mode(PROGRAM, bands)
 
 
 @pytest.mark.parametrize("kind", ALL)
