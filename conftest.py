@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from course_utils.memory import megabytes, memory_now
-from data_scripts import make_dataset
+from data_scripts import make_dataset, make_flowers
 
 ROOT = Path(__file__).parent
 
@@ -24,10 +24,17 @@ def made_labels() -> Path:
     return make_dataset.ensure(ROOT / ".pytest_cache" / f"xrays-{version}")
 
 
+def made_flowers() -> Path:
+    """The folder of drawn flowers, likewise."""
+    version = hashlib.sha256(Path(make_flowers.__file__).read_bytes()).hexdigest()[:8]
+    return make_flowers.ensure(ROOT / ".pytest_cache" / f"flowers-{version}").parent
+
+
 def pytest_collectstart(collector):
     if collector.path is not None and collector.path.suffix == ".ipynb":
         # The kernels that nbval starts inherit this.
         os.environ["COURSE_DATA"] = os.environ.get("MESSY_DATA") or str(made_labels())
+        os.environ["COURSE_FLOWERS"] = str(made_flowers())
         # A picture's HTML holds its pixels, which differ from machine to machine; its alt text, with the
         # figures that the picture shows, stands in text/plain and is compared.
         collector.skip_compare += ("text/html",)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # what editors and type checkers read
         ImageSequence,
         PreprocessingImageSequence,
         head,
+        make_model,
     )
     from .sources import FileSource, MaskSource, Source, color_mode_of
 
@@ -50,6 +51,7 @@ _ROOMS = {
         "ImageSequence",
         "PreprocessingImageSequence",
         "head",
+        "make_model",
     ),
     "sources": ("FileSource", "MaskSource", "Source", "color_mode_of"),
 }

@@ -9,6 +9,7 @@ picture to the eye, and up to five grey levels off on pure grain.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -126,8 +127,22 @@ class Transform:
     @property
     def tilt(self) -> float:
         """How far the upward direction has turned from upright, in degrees, 0 to 180."""
-        x, y = self.moved(0, -1)
-        return math.degrees(math.atan2(abs(x), -y))
+        return tilt_of(self.linear())
+
+
+def tilt_of(matrix: Sequence) -> float:
+    """How far a warp turns the upward direction from upright, in degrees, 0 to 180.
+
+    Args:
+        matrix: ((a, b), (c, d)), or the four in a row, as `Transform.linear` gives them.
+
+    Example:
+        >>> tilt_of([[1, 0], [0, -1]])  # upside down
+        180.0
+    """
+    a, b, c, d = np.ravel(matrix)
+    area = a * d - b * c
+    return math.degrees(math.atan2(abs(b / area), a / area))
 
 
 @dataclass(frozen=True)

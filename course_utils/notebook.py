@@ -36,12 +36,14 @@ def quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def claim(holds: bool, sentence: str) -> None:
+def claim(holds: bool, sentence: str, *, asked: bool = True) -> None:
     """Prints a sentence whose figures the cell has computed; fails when it is false.
 
     Args:
         holds: whether the sentence is true here, on this machine and these data.
         sentence: plain words, figures included.
+        asked: False prints the sentence and that nothing is claimed: on too few pictures, or on some of which
+            nobody knows what can be learnt from them.
 
     Raises:
         AssertionError: `holds` is false. The message is the sentence.
@@ -51,6 +53,9 @@ def claim(holds: bool, sentence: str) -> None:
         >>> claim(held > 10**5, f"{len(paths)} images take {held:,} bytes.")
         40 images take 655,360 bytes.
     """
+    if not asked:
+        print(sentence, "(Nothing is claimed on these pictures.)")
+        return
     if not holds:
         raise AssertionError(f"Not true here: {sentence}")
     print(sentence)

@@ -3,13 +3,13 @@
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.patches import ConnectionPatch
 
-from .checks import check_guess
+from .checks import check_choice, check_guess
 from .memory import Outcome, PeakMeter, megabytes
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; each is paired with a label or a hatch.
@@ -61,39 +61,72 @@ def new_figure(width: float = 7.5, height: float = 2.6):
     return figure, axes
 
 
-def bars(sizes: Mapping[str, float], *, limit=None, guess: float | None = None, unit: float = 1) -> Picture:
+def guess_in_words(guess: float | None, truth: float, unit: str = "") -> str:
+    """How a guess compares with what came out, as a sentence; "" without a guess.
+
+    Args:
+        guess, truth: two numbers of the same unit.
+        unit: what to write after the guess, such as " MB".
+
+    Raises:
+        TypeError: the guess is no finite number.
+
+    Example:
+        >>> guess_in_words(40, 188.7, " MB")
+        'Your guess, 40 MB: 4.7 times too low.'
+    """
+    if check_guess(guess) is None:
+        return ""
+    said = f"Your guess, {guess:g}{unit}"
+    if guess == truth:
+        return f"{said}: right."
+    if guess <= 0 or truth <= 0:
+        return f"{said}: too {'low' if guess < truth else 'high'}."
+    times, way = (truth / guess, "low") if guess < truth else (guess / truth, "high")
+    if times < 1.15:
+        return f"{said}: close."
+    return f"{said}: {times:.{1 if times < 10 else 0}f} times too {way}."
+
+
+def bars(
+    sizes: Mapping[str, float],
+    *,
+    limit: float | None = None,
+    guess: float | None = None,
+    log: tuple[float, float] | None = None,
+) -> Picture:
     """Horizontal bars of memory; those past the limit are red and hatched.
 
     Args:
         sizes: what -> bytes, from top to bottom.
         limit: bytes, a last bar in grey; None for none.
-        guess: the learner's guess, a dashed line; None for none.
-        unit: bytes that one unit of the guess means.
+        guess: the learner's guess of the last of `sizes`, in MB, which is answered in words; None for none.
+        log: least and most bytes of an axis on which each mark is ten times the one before, the same for
+            every picture, so that pictures can be compared; None for an axis that fits the bars.
 
     Returns:
         The picture; its alt text lists all figures.
     """
-    guess = None if check_guess(guess) is None else guess * unit
+    words = guess_in_words(guess, list(sizes.values())[-1] / 1e6, " MB")
     past = [limit is not None and size > limit for size in sizes.values()]
     colours = [RED if p else BLUE for p in past]
     if limit is not None:
         sizes, colours = {**sizes, "limit": limit}, [*colours, GREY]
-    figure, axes = new_figure(height=0.9 + 0.45 * len(sizes))
+    figure, axes = new_figure(height=0.9 + 0.45 * len(sizes) + 0.25 * bool(words))
     drawn = axes.barh(list(sizes), [size / 1e6 for size in sizes.values()], color=colours, height=0.6)
     for bar, over in zip(drawn, past, strict=False):
         bar.set(hatch="//" if over else "", edgecolor="white")
-    clear = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # where the guess's line would cross it
-    axes.bar_label(drawn, [megabytes(size) for size in sizes.values()], padding=4, bbox=clear, zorder=3)
-    said = [f"{name}: {megabytes(size)}" for name, size in sizes.items()]
-    if guess is not None:
-        axes.axvline(guess / 1e6, color="black", linestyle="--")
-        axes.annotate(f"your guess: {megabytes(guess)}", (guess / 1e6, 1), (4, 0), va="bottom",
-                      xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
-        said.append(f"your guess: {megabytes(guess)}")
+    axes.bar_label(drawn, [megabytes(size) for size in sizes.values()], padding=4)
     axes.invert_yaxis()
     axes.set_xlabel("MB")
     axes.margins(x=0.15)
-    return Picture(figure, f"Bars. {'; '.join(said)}.")
+    if log:
+        label = "MB; each figure is ten times the last"
+        axes.set(xscale="log", xlim=(log[0] / 1e6, log[1] / 1e6), xlabel=label)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_title(words, loc="left", fontsize=11, fontweight="bold")
+    said = "; ".join(f"{name}: {megabytes(size)}" for name, size in sizes.items())
+    return Picture(figure, f"Bars. {said}. {words}".rstrip())
 
 
 def curves(
@@ -104,13 +137,14 @@ def curves(
     Args:
         runs: name -> what was measured, by a meter or in a child.
         limit: the allowance in bytes above the start, drawn as a line.
-        guess: the learner's guess above the start, a dashed line; None for none.
-        unit: bytes that one unit of the guess means.
+        guess: the learner's guess, how many times `unit` the last run takes, which is answered in words;
+            None for none.
+        unit: bytes.
 
     Returns:
         The picture; its alt text says how high each run went and how it ended.
     """
-    guess = None if check_guess(guess) is None else guess * unit
+    words = guess_in_words(guess, list(runs.values())[-1].growth / unit, " times")
     figure, axes = new_figure(height=3.2)
     said = []
     for (name, run), colour, style in zip(runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False):
@@ -129,26 +163,25 @@ def curves(
     axes.axhline(limit / 1e6, color="black", linewidth=1.5)
     axes.annotate(f"allowance: {megabytes(limit)}", (1, limit / 1e6), xycoords=("axes fraction", "data"),
                   ha="right", va="bottom")  # fmt: skip
-    if guess is not None:
-        axes.axhline(guess / 1e6, color="black", linestyle="--")
-        axes.annotate(f"your guess: {megabytes(guess)}", (0, guess / 1e6), (4, 2), va="bottom",
-                      xycoords=("axes fraction", "data"), textcoords="offset points")  # fmt: skip
-        said.append(f"your guess: {megabytes(guess)}")
     axes.margins(x=0.3, y=0.15)
+    axes.set_title(words, loc="left", fontsize=11, fontweight="bold")
     axes.set(xlabel="seconds", ylabel="MB above the start", xlim=(0, None), ylim=(0, None))
-    return Picture(figure, f"Memory over time. {'; '.join(said)}; allowance: {megabytes(limit)}.")
+    alt = f"Memory over time. {'; '.join(said)}; allowance: {megabytes(limit)}. {words}"
+    return Picture(figure, alt.rstrip())
 
 
-def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, alt: str, caption: str = "") -> Picture:
+def gallery(
+    images: Sequence[np.ndarray], titles: Sequence[str], *, alt: str = "", caption: str = ""
+) -> Picture:
     """Pictures in a row, each with its title.
 
     Args:
         images: arrays (height, width) or (height, width, 1 or 3), values 0 to 255.
         titles: one a picture.
-        alt: what they show, in words.
+        alt: what they show, in words; else their titles.
         caption: one line below them.
     """
-    figure = Figure(figsize=(1.9 * len(images), 2.4), layout="constrained")
+    figure = Figure(figsize=(max(1.9 * len(images), 5), 2.5), layout="constrained")
     for axes, image, title in zip(
         np.atleast_1d(figure.subplots(1, len(images))), images, titles, strict=True
     ):
@@ -157,14 +190,14 @@ def gallery(images: Sequence[np.ndarray], titles: Sequence[str], *, alt: str, ca
         axes.set_axis_off()
     if caption:
         figure.supxlabel(caption, fontsize=9)
-    return Picture(figure, alt)
+    return Picture(figure, alt or f"Pictures in a row: {', '.join(titles)}.")
 
 
 def turned(
-    images: Sequence[np.ndarray],
-    tilts: Sequence[float],
+    images: Iterable[np.ndarray],
+    tilts: Iterable[float],
     *,
-    upright: float,
+    upright: float = 10,
     guess: float | None = None,
     caption: str = "",
 ) -> Picture:
@@ -174,26 +207,85 @@ def turned(
         images: arrays (height, width, 1 or 3), values 0 to 255.
         tilts: one a picture, degrees from upright, 0 to 180.
         upright: the most degrees that still count as upright.
-        guess: the learner's guess how many stand upright, a dashed line after so many; None for none.
+        guess: the learner's guess how many stand upright, which is answered in words; None for none.
         caption: one line below them.
     """
-    check_guess(guess)
-    if guess is not None and not 0 <= guess <= len(images):
+    images, tilts = list(images), list(tilts)
+    if check_guess(guess) is not None and not 0 <= guess <= len(images):
         raise ValueError(f"my_guess must be 0 to {len(images)}, the number of pictures; got {guess:g}")
     order, n = np.argsort(tilts, kind="stable"), len(images)
-    figure = Figure(figsize=(1.25 * n, 2.0), layout="constrained")
-    for axes, which in zip(figure.subplots(1, n), order, strict=True):
+    rows = -(-n // 4)
+    figure = Figure(figsize=(7.5, 2.1 * rows + 0.4), layout="constrained")
+    places = figure.subplots(rows, 4, squeeze=False).ravel()
+    for axes in places[n:]:
+        axes.set_axis_off()
+    for axes, which in zip(places, order, strict=False):
         draw_image(axes, images[which])
         axes.set(xticks=[], yticks=[])
         axes.set_title(f"{tilts[which]:.0f}°", fontsize=10)
         stands = tilts[which] <= upright
         axes.spines[:].set(color=GREEN if stands else "white", linewidth=4)
     count = sum(tilt <= upright for tilt in tilts)
-    said = f"{count} of {n} stand within {upright:g}° of upright"
+    said = f"{count} of {n} stand within {upright:g}° of upright."
     if guess is not None:
-        said += f"; your guess: {guess:g}"
-        across = min(max(guess / n, 0.005), 0.995)
-        figure.add_artist(Line2D([across, across], [0.1, 1], color="black", linestyle="--", linewidth=2))
-    figure.supxlabel(f"{said}. {caption}", fontsize=9)
+        said += f" Your guess, {guess:g}: " + ("right." if guess == count else f"it is {count}.")
+    figure.supxlabel(f"{said} {caption}", fontsize=9)
     degrees = ", ".join(f"{tilts[which]:.0f}" for which in order)
-    return Picture(figure, f"{n} pictures, tilted by {degrees} degrees. {said}.")
+    return Picture(figure, f"{n} pictures, tilted by {degrees} degrees. {said}")
+
+
+WAY = {
+    "folder": "many files,\none name each",
+    "Sequence": "reads one batch\nwhen asked",
+    "queue": "a few batches\nwait",
+    "model": "learns from\none batch",
+}
+
+
+def way(here: str) -> Picture:
+    """The way of a batch from the folder to the model, with the part in question marked.
+
+    Args:
+        here: "folder", "Sequence", "queue" or "model".
+    """
+    check_choice("here", here, WAY)
+    figure, axes = new_figure(height=1.5)
+    for at, (name, what) in enumerate(WAY.items()):
+        marked = name == here
+        box = {"boxstyle": "round,pad=0.6", "facecolor": BLUE if marked else "#f2f2f2", "edgecolor": BLUE}
+        look = {"color": "white", "fontweight": "bold"} if marked else {"color": "black"}
+        axes.text(at, 0, f"{name}\n{what}", ha="center", va="center", fontsize=10, bbox=box, **look)
+        if at:
+            arrow = {"arrowstyle": "-|>", "linewidth": 2}
+            axes.annotate("", (at - 0.36, 0), (at - 0.64, 0), arrowprops=arrow)
+    axes.set(xlim=(-0.5, len(WAY) - 0.5), ylim=(-1, 1))
+    axes.set_axis_off()
+    return Picture(figure, f"The way of a batch: {', '.join(WAY)}. Marked: {here}.")
+
+
+def read_from(
+    old: np.ndarray, new: np.ndarray, places: Sequence[tuple[tuple[float, float], tuple[float, float]]]
+) -> Picture:
+    """Two pictures, and for some pixels of the new one an arrow to the place in the old one where it is read.
+
+    Args:
+        old, new: arrays (height, width, 1 or 3), values 0 to 255.
+        places: for each arrow (x, y) in the new picture and (x, y) in the old one, in pixels from the middle.
+    """
+    figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+    right, left = figure.subplots(1, 2)
+    height, width = old.shape[:2]
+    for axes, image, title in ((right, new, "new picture"), (left, old, "old picture")):
+        draw_image(axes, image)
+        axes.set_title(title, fontsize=11)
+        axes.set(xticks=[], yticks=[])
+    for start, end in places:
+        a, b = ((x + (width - 1) / 2, y + (height - 1) / 2) for x, y in (start, end))
+        arrow = ConnectionPatch(a, b, "data", "data", axesA=right, axesB=left, arrowstyle="-|>", color=ORANGE,
+                                linewidth=2.5, mutation_scale=16)  # fmt: skip
+        figure.add_artist(arrow)
+        right.plot(*a, "s", color=ORANGE, markeredgecolor="black")
+    said = "; ".join(f"({a:.0f}, {b:.0f}) from ({c:.0f}, {d:.0f})" for (a, b), (c, d) in places)
+    return Picture(
+        figure, f"Where the new picture's pixels are read in the old one, from the middle: {said}."
+    )

@@ -90,7 +90,7 @@ class Maker:
                 f"{folder} was made with {here}, but {asked} is asked for. Name another folder, "
                 "or replace this one with --force (in Python force=True)."
             )
-        images, left = {**arguments, **marker}.get("images"), len(list((folder / "images").glob("*.png")))
+        images, left = {**arguments, **marker}.get("images"), len(list((folder / "images").rglob("*.png")))
         if left != images or not (folder / "labels.csv").is_file():
             raise FileExistsError(
                 f"{folder} has lost files: {left} of {images} pictures are left. "

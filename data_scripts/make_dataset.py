@@ -368,6 +368,11 @@ def is_made(labels_csv: str | os.PathLike) -> bool:
     return path.is_file() and MAKER.marker(path.parent) is not None
 
 
+def caption(labels_csv: str | os.PathLike) -> str:
+    """What to write below pictures of this labels.csv: that they are drawn; nothing below your own."""
+    return "Drawn by a program: no patient, no diagnosis." if is_made(labels_csv) else ""
+
+
 def ensure(
     folder: str | os.PathLike | None = None,
     *,

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import course_utils
-from course_utils import budget, order
+from course_utils import augmentation, budget, order, plots
+from course_utils.panels import same_picture_same_numbers
 from course_utils.sources import color
 from tests.running import ROOT, run
 
@@ -58,7 +59,8 @@ def reader(tmp_path_factory):
     compose = lambda transforms, seed: lambda image: {"image": image[::-1].copy()}  # noqa: E731
     albumentations = SimpleNamespace(Compose=compose, RandomGamma=object, GaussNoise=object)
     public = {name: getattr(course_utils, name) for name in course_utils.__all__}
-    public |= vars(budget) | vars(order) | vars(color)
+    public |= vars(budget) | vars(order) | vars(color) | vars(same_picture_same_numbers)
+    public |= {"tilt_of": augmentation.tilt_of, "guess_in_words": plots.guess_in_words}
     return folder, public | {
         "A": albumentations, "keras": keras, "math": math, "np": np, "model": model, "paths": paths,
         "masks": masks, "npy_paths": npy_paths, "labels": np.arange(N) % 2, "ages": np.arange(N),

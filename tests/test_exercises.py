@@ -1,10 +1,22 @@
 """Every exercise at its edges: untouched, each plausible mistake with its own hint, right."""
 
+import os
+import re
+import sys
+import threading
+
+import cloudpickle
+import cv2
+import keras
 import numpy as np
 import pytest
 
-from course_utils.exercises import ex00, ex01, ex02, ex03
+from course_utils import load_image
+from course_utils.exercises import core, ex00, ex01, ex02, ex03
 from tests.running import definition
+
+N00, N01 = "00_start_here.ipynb", "01_basic_sequence.ipynb"
+N02, N03 = "02_augmentation.ipynb", "03_normalisation.ipynb"
 
 
 def numbers(length, item):
@@ -22,86 +34,234 @@ def right_item(self, idx):
     return self.numbers[idx * self.batch_size : (idx + 1) * self.batch_size]
 
 
+def basic():
+    return definition(N01, "BasicSequence", np=np, keras=keras, load_image=load_image)
+
+
+def reordering(method):
+    return type("Shuffled", (basic(),), {"on_epoch_end": method})
+
+
+def assigning(make):
+    def on_epoch_end(self):
+        self.order = make(self.order)
+
+    return reordering(on_epoch_end)
+
+
+def labels_alone(self):
+    self.labels = np.random.permutation(self.labels)
+
+
+def images(base=None, **methods):
+    """The solution of the last exercise of 01, on Keras' own class, with other methods in it."""
+    own = {name: thing for name, thing in vars(ex01.MySequence).items() if name[:2] == "__"}
+
+    def __init__(self, image_paths, labels, batch_size, target_size, **kwargs):
+        keras.utils.PyDataset.__init__(self, **kwargs)
+        self.image_paths, self.labels = image_paths, labels
+        self.batch_size, self.target_size = batch_size, target_size
+
+    parts = {"__init__": __init__, "__len__": own["__len__"], "__getitem__": own["__getitem__"]}
+    return type("Answer", (base or keras.utils.PyDataset,), parts | methods)
+
+
+def read(self, chosen, mode="rgb"):
+    return np.stack([load_image(path, self.target_size, mode) for path in self.image_paths[chosen]])
+
+
+def cut(self, idx):
+    return slice(idx * self.batch_size, (idx + 1) * self.batch_size)
+
+
+def forgetful(self, image_paths, labels, batch_size, target_size):
+    self.image_paths, self.labels = image_paths, labels
+    self.batch_size, self.target_size = batch_size, target_size
+
+
+def hoarding(self, image_paths, labels, batch_size, target_size):
+    keras.utils.PyDataset.__init__(self)
+    forgetful(self, image_paths, labels, batch_size, target_size)
+    self.pixels = read(self, slice(None))
+
+
+def keeping(self, idx):
+    batch = read(self, cut(self, idx)), np.array(self.labels[cut(self, idx)])
+    self.__dict__.setdefault("kept", []).append(batch)
+    return batch
+
+
+def early_labels(self, idx):
+    return read(self, cut(self, idx)), np.array(self.labels[: len(self.labels[cut(self, idx)])])
+
+
+def warped(image, mask, matrix, how=cv2.INTER_LINEAR, mask_how=cv2.INTER_NEAREST, mask_matrix=None):
+    def one(array, matrix, how):
+        middle = np.array([31.5, 31.5])
+        affine = np.column_stack([matrix, middle - matrix @ middle])
+        flags = {"flags": how | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REFLECT}
+        return cv2.warpAffine(array, affine, (64, 64), **flags)
+
+    return one(image, matrix, how), one(mask, matrix if mask_matrix is None else mask_matrix, mask_how)
+
+
+def put_before(*layers):
+    return lambda model: keras.Sequential([keras.layers.Input(model.input_shape[1:]), *layers, model])
+
+
+Rescaling = keras.layers.Rescaling
+NEEDED, FIT = ex00.BYTES_NEEDED, ex00.IMAGES_THAT_FIT
+NUMBERS, ORDER, IMAGES = ex01.NUMBER_SEQUENCE, ex01.ON_EPOCH_END, ex01.IMAGE_SEQUENCE
+MIRROR, BOTH, UNIT, CARRY = ex02.MIRROR, ex02.WARP_BOTH, ex03.TO_UNIT, ex03.CARRY
+
 MISTAKES = [
-    (ex00, lambda n, h, w, c, b: 29_000_000, "which five numbers do?"),  # the files' sizes, summed
-    (ex00, lambda n, h, w, c, b: n * h * w * c, "how many does a float32 number take?"),
-    (ex00, lambda n, h, w, c, b: h * w * c * b, "How many images is that enough for?"),
-    (ex00, lambda n, h, w, c, b: n * h * w * b, "missing, or twice"),
-    (ex00, lambda n, h, w, c, b: n * h * h * c * b, "missing, or twice"),
-    (ex00, lambda n, h, w, c, b: n * h * w * c * b / 1e6, "whole number"),
-    (ex00, lambda n, h, w, c, b: f"{n} MB", "whole number"),
-    (ex00, lambda n: n, "raised TypeError"),
-    (ex01, numbers(lambda self: len(self.numbers) // self.batch_size, right_item), "4 never come"),
-    (ex01, numbers(lambda self: len(self.numbers) // self.batch_size + 1, right_item), "Batch 3 is empty"),
-    (
-        ex01,
-        numbers(right_length, lambda self, idx: self.numbers[idx : idx + self.batch_size]),
-        "Batch 1 begins at 1: where should it begin?",
-    ),
-    (ex01, numbers(right_length, lambda self, idx: self.numbers[idx * self.batch_size :]), "batch holds 100"),
-    (ex01, numbers(lambda self: len(self.numbers), right_item), "is empty"),
-    (ex01, numbers(lambda self: 1, lambda self, idx: self.numbers), "One batch holds 100"),
-    (ex01, numbers(right_length, lambda self, idx: right_item(self, len(self) - 1 - idx)), "in the order"),
-    (ex00, lambda n, h, w, c, b: None, "gives nothing back"),
-    (ex01, numbers(right_length, lambda self, idx: None), "__getitem__ gives nothing back"),
-    (ex01, numbers(right_length, lambda self, idx: self.numbers[idx]), "A batch is a slice"),
-    (ex01, numbers(right_length, lambda self, idx: right_item(self, idx)[:-1]), "the last number of batch 0"),
-    (ex01, numbers(right_length, lambda self, idx: 1 / 0), "raised ZeroDivisionError"),
-    (ex02, lambda images, side: (images[:, ::-1], -side), "upside down. The axes are"),
-    (ex02, lambda images, side: (images[::-1], -side), "changes the order of the pictures"),
-    (ex02, lambda images, side: (images[:, ::-1, ::-1], -side), "by 180 degrees"),
-    (ex02, lambda images, side: (images, -side), "leaves the pictures as they are"),
-    (ex02, lambda images, side: (images[:, :, ::-1], side), "left half (-1); your label says 1"),
-    (ex02, lambda images, side: (images[:, :, ::-1], side[::-1]), "changed places among the pictures"),
-    (ex02, lambda images, side: (-side, images[:, :, ::-1]), "You return the labels first"),
-    (ex02, lambda images, side: (255 - images, -side), "Only places should change"),
-    (ex02, lambda images, side: (images[:, :, ::-1], 1 - side), "your label says 0"),
-    (ex02, lambda images, side: images[:, :, ::-1], "one ndarray. Two things"),
-    (ex02, lambda images, side: (images[..., ::-1], -side), "leaves the pictures as they are"),
-    (ex02, lambda images, side: (np.flip(images), -side), "reverses everything"),
-    (ex02, lambda images, side: (images[:, :, ::-1], np.multiply(side, -1, out=side)), "changes the arrays"),
-    (ex02, lambda images, side: (np.swapaxes(images, 1, 2), -side), "became (3, 6, 4, 1)"),
-    (ex02, lambda images, side: None, "gives nothing back"),
-    (ex03, lambda batch: batch / 255.0, "8 bytes a pixel, 8 times"),
-    (ex03, lambda batch: batch / 255, "as float64"),
-    (ex03, lambda batch: batch / np.float32(batch.max()), "A darker batch, 0 to 127, becomes 0 to 1 too"),
-    (ex03, lambda batch: (batch - 128) / 128, "what does 3 - 10 give there?"),
-    (ex03, lambda batch: batch.astype(np.float32) / 256, "largest grey that a file can hold"),
-    (ex03, lambda batch: batch // 255, "Whole numbers from 0 to 1 are few"),
-    (ex03, lambda batch: batch.astype(np.float16) / np.float16(255), "as float16"),
-    (ex03, lambda batch: batch.astype(np.float32), "0 to 255, as float32"),
-    (ex03, lambda batch: (batch.astype(np.float32) / 255) ** 2, "Grey 100 becomes"),
-    (ex03, lambda batch: np.sqrt(batch.astype(np.float32) / 255), "Grey 100 becomes"),
-    (ex03, lambda batch: 1 - batch / np.float32(255), "Dark has become bright"),
-    (ex03, lambda batch: batch.astype(np.float32) / 127.5 - 1, "Its middle is 0"),
-    (ex03, lambda batch: batch, "the range you were given"),
-    (ex03, lambda batch: None, "gives nothing back"),
+    (NEEDED, lambda n, h, w, c, b: 29_000_000, "which five numbers do?"),  # the files' sizes, summed
+    (NEEDED, lambda n, h, w, c, b: n * h * w * c, "how many does a float32 number take?"),
+    (NEEDED, lambda n, h, w, c, b: h * w * c * b, "How many images is that enough for?"),
+    (NEEDED, lambda n, h, w, c, b: n * h * w * b, "missing, or twice"),
+    (NEEDED, lambda n, h, w, c, b: n * h * h * c * b, "missing, or twice"),
+    (NEEDED, lambda n, h, w, c, b: n * h * w * c * b / 1e6, "whole number"),
+    (NEEDED, lambda n, h, w, c, b: f"{n} MB", "whole number"),
+    (NEEDED, lambda n: n, "raised TypeError"),
+    (NEEDED, lambda n, h, w, c, b: None, "gives nothing back"),
+    (FIT, lambda m, h, w, c, b: m / (h * w * c * b), "Can two thirds of an image be loaded?"),
+    (FIT, lambda m, h, w, c, b: -(-m // (h * w * c * b)), "Which way to round?"),
+    (FIT, lambda m, h, w, c, b: m * h * w * c * b, "should more of them fit, or fewer?"),
+    (FIT, lambda m, h, w, c, b: m // (h * w * b), "how do you get there?"),
+    (FIT, lambda m, h, w, c, b: round(m / (h * w * c * b)), "fit. One image takes"),
+    (NUMBERS, numbers(lambda self: len(self.numbers) // self.batch_size, right_item), "4 never come"),
+    (NUMBERS, numbers(lambda self: len(self.numbers) // self.batch_size + 1, right_item), "Batch 3 is empty"),
+    (NUMBERS, numbers(lambda self: np.ceil(len(self.numbers) / self.batch_size), right_item),
+     "which function makes a whole number of it?"),
+    (NUMBERS, numbers(lambda self: 10**12, right_item), "yours makes 1,000,000,000,000; 4 were due"),
+    (NUMBERS, numbers(right_length, lambda self, idx: self.numbers[idx : idx + self.batch_size]),
+     "Batch 1 begins at 1; 32 was due"),
+    (NUMBERS, numbers(right_length, lambda self, idx: self.numbers[idx * self.batch_size :]),
+     "batch holds 100"),
+    (NUMBERS, numbers(lambda self: len(self.numbers), right_item), "is empty"),
+    (NUMBERS, numbers(lambda self: 1, lambda self, idx: self.numbers), "One batch holds 100"),
+    (NUMBERS, numbers(right_length, lambda self, idx: right_item(self, len(self) - 1 - idx)), "in the order"),
+    (NUMBERS, numbers(right_length, lambda self, idx: None), "__getitem__ gives nothing back"),
+    (NUMBERS, numbers(right_length, lambda self, idx: self.numbers[idx]), "A batch is a slice"),
+    (NUMBERS, numbers(right_length, lambda self, idx: right_item(self, idx)[:-1]), "last number of batch 0"),
+    (NUMBERS, numbers(right_length, lambda self, idx: right_item(self, idx) + 90), "the numbers are 0 to 99"),
+    (NUMBERS, numbers(right_length, lambda self, idx: "batch"), "Batch 0 is the single"),
+    (NUMBERS, numbers(right_length, lambda self, idx: [["a"]]), "A batch is a row of numbers"),
+    (NUMBERS, numbers(right_length, lambda self, idx: 1 / 0), "__getitem__ raised ZeroDivisionError in line"),
+    (NUMBERS, numbers(right_length, lambda self, idx: self.numbers[[100]]), "__getitem__ raised IndexError"),
+    (ORDER, assigning(lambda order: np.random.choice(order, len(order))), "others come twice"),
+    (ORDER, assigning(lambda order: order[::-1]), "Backwards"),
+    (ORDER, assigning(lambda order: np.random.default_rng(0).permutation(100)), "have the same order"),
+    (ORDER, assigning(lambda order: np.random.permutation(order)[:32]), "int64 of shape (32,); 100 whole"),
+    (ORDER, assigning(lambda order: np.random.permutation(order) / 1), "100 whole numbers were due"),
+    (ORDER, reordering(lambda self: np.random.permutation(self.order)), "where does it go?"),
+    (ORDER, reordering(labels_alone), "pictures and labels part"),
+    (ORDER, reordering(lambda self: self.ordr), "raised AttributeError"),
+    (IMAGES, images(object), "what does it inherit from?"),
+    (IMAGES, images(__init__=forgetful), "super().__init__(**kwargs)"),
+    (IMAGES, images(__init__=hoarding), "When should a picture be read?"),
+    (IMAGES, images(__len__=lambda self: len(self.image_paths) // self.batch_size), "6 never come"),
+    (IMAGES, images(__len__=lambda self: np.ceil(len(self.labels) / self.batch_size)), "a length is an int"),
+    (IMAGES, images(__getitem__=lambda self, idx: read(self, cut(self, idx))), "a tuple"),
+    (IMAGES, images(__getitem__=early_labels), "Are both cut at the same places?"),
+    (IMAGES, images(__getitem__=keeping), "What keeps the pictures?"),
+    (IMAGES, images(__getitem__=lambda self, idx: (read(self, cut(self, idx), "grayscale"), self.labels[:8])),
+     "(8, 48, 48, 1); (8, 48, 48, 3) was due"),
+    (IMAGES, images(__getitem__=lambda self, idx: (list(read(self, cut(self, idx))), self.labels[:8])),
+     "one array was due"),
+    (IMAGES, images(__getitem__=lambda self, idx: (read(self, cut(self, idx)).astype(float), None)),
+     "float64; float32 was due"),
+    (IMAGES, images(__getitem__=lambda self, idx: (read(self, cut(self, idx)), self.labels)),
+     "Which labels belong to them?"),
+    (IMAGES, images(__getitem__=lambda self, idx: (read(self, slice(None))[cut(self, idx)],
+                                                   np.array(self.labels[cut(self, idx)]))),
+     "How many pictures does"),
+    (MIRROR, lambda images, side: (images[:, ::-1], -side), "upside down. The axes are"),
+    (MIRROR, lambda images, side: (images[::-1], -side), "changes the order of the pictures"),
+    (MIRROR, lambda images, side: (images[:, ::-1, ::-1], -side), "by 180 degrees"),
+    (MIRROR, lambda images, side: (images, -side), "leaves the pictures as they are"),
+    (MIRROR, lambda images, side: (images[:, :, ::-1], side), "left half (-1); your label says 1"),
+    (MIRROR, lambda images, side: (images[:, :, ::-1], side[::-1]), "changed places among the pictures"),
+    (MIRROR, lambda images, side: (-side, images[:, :, ::-1]), "You return the labels first"),
+    (MIRROR, lambda images, side: (255 - images, -side), "Only places should change"),
+    (MIRROR, lambda images, side: (images[:, :, ::-1], 1 - side), "your label says 0"),
+    (MIRROR, lambda images, side: images[:, :, ::-1], "one ndarray; two things"),
+    (MIRROR, lambda images, side: (images[..., ::-1], -side), "leaves the pictures as they are"),
+    (MIRROR, lambda images, side: (np.flip(images), -side), "reverses everything"),
+    (MIRROR, lambda images, side: (images[:, :, ::-1], np.multiply(side, -1, out=side)),
+     "changes the arrays"),
+    (MIRROR, lambda images, side: (np.swapaxes(images, 1, 2), -side), "became (3, 6, 4, 1)"),
+    (MIRROR, lambda images, side: None, "gives nothing back"),
+    (BOTH, lambda image, mask, matrix: (warped(image, mask, matrix)[0], mask), "stays where it was"),
+    (BOTH, lambda image, mask, matrix: (image, warped(image, mask, matrix)[1]), "Your image stays"),
+    (BOTH, lambda image, mask, matrix: warped(image, mask, matrix, mask_how=cv2.INTER_LINEAR),
+     "nobody has drawn"),
+    (BOTH, lambda image, mask, matrix: warped(image, mask, matrix, how=cv2.INTER_NEAREST),
+     "edges are jagged"),
+    (BOTH, lambda image, mask, matrix: warped(image, mask, matrix, mask_matrix=np.linalg.inv(matrix)),
+     "Did both get the same matrix?"),
+    (BOTH, lambda image, mask, matrix: warped(image, mask, matrix)[::-1], "You return the mask first"),
+    (BOTH, lambda image, mask, matrix: warped(image, mask, matrix)[0], "two things were due: (image, mask)"),
+    (UNIT, lambda batch: batch / 255.0, "8 bytes a pixel, 8 times"),
+    (UNIT, lambda batch: batch / 255, "as float64"),
+    (UNIT, lambda batch: batch / np.float32(batch.max()), "A darker batch, 0 to 127, becomes 0 to 1 too"),
+    (UNIT, lambda batch: (batch - 128) / 128, "what does 3 - 10 give there?"),
+    (UNIT, lambda batch: batch.astype(np.float32) / 256, "largest grey that a file can hold"),
+    (UNIT, lambda batch: batch // 255, "Whole numbers from 0 to 1 are few"),
+    (UNIT, lambda batch: batch.astype(np.float16) / np.float16(255), "as float16"),
+    (UNIT, lambda batch: batch.astype(np.float32), "0 to 255, as float32"),
+    (UNIT, lambda batch: (batch.astype(np.float32) / 255) ** 2, "Grey 100 becomes"),
+    (UNIT, lambda batch: np.sqrt(batch.astype(np.float32) / 255), "Grey 100 becomes"),
+    (UNIT, lambda batch: 1 - batch / np.float32(255), "Dark has become bright"),
+    (UNIT, lambda batch: batch.astype(np.float32) / 127.5 - 1, "Its middle is 0"),
+    (UNIT, lambda batch: batch, "the range you were given"),
+    (UNIT, lambda batch: batch.ravel() / 255, "became (256,)"),
+    (UNIT, lambda batch: batch.astype(str), "float32 was due"),
+    (UNIT, lambda batch: None, "gives nothing back"),
+    (CARRY, lambda model: model, "What stands before it?"),
+    (CARRY, lambda model: Rescaling(1 / 255), "a model was due"),
+    (CARRY, put_before(keras.layers.Lambda(lambda x: x / 255)), "`load_model` refuses it"),
+    (CARRY, put_before(keras.layers.Flatten(), keras.layers.Reshape((4, 4, 1))), "Where is the division?"),
+    (CARRY, put_before(Rescaling(255)), "which number divides?"),
+    (CARRY, put_before(Rescaling(1 / 127.5, -1)), "trained on 0 to 1"),
+    (CARRY, put_before(Rescaling(1 / 256)), "By what is each grey multiplied"),
+    (CARRY, lambda model: keras.Sequential([model, Rescaling(1 / 255)]), "divides the answers"),
+    (CARRY, lambda model: None, "gives nothing back"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("module, answer, said", MISTAKES, ids=lambda value: getattr(value, "__name__", None))
-def test_a_mistake_meets_its_own_hint(module, answer, said):
-    verdict = module.EXERCISE.judge(answer)
-    assert verdict.status == "wrong" and said in verdict.text
-
-
 @pytest.mark.parametrize(
-    "module, notebook, name",
-    [
-        (ex00, "00_start_here.ipynb", "bytes_needed"),
-        (ex01, "01_basic_sequence.ipynb", "NumberSequence"),
-        (ex02, "02_augmentation.ipynb", "mirror"),
-        (ex03, "03_normalisation.ipynb", "to_unit"),
-    ],
+    "exercise, answer, said", MISTAKES, ids=lambda value: getattr(value, "__name__", None)
 )
-def test_stub_not_yet_solution_right_and_printed(module, notebook, name, capsys):
-    exercise = module.EXERCISE
-    exercise.check(definition(notebook, name))
+def test_a_mistake_meets_its_own_hint(exercise, answer, said):
+    verdict = exercise.judge(answer)
+    assert verdict.status == "wrong" and said in verdict.text, verdict.text
+
+
+EXERCISES = {
+    "bytes_needed": (NEEDED, N00),
+    "images_that_fit": (FIT, N00),
+    "NumberSequence": (NUMBERS, N01),
+    "Shuffled": (ORDER, N01),
+    "MySequence": (IMAGES, N01),
+    "mirror": (MIRROR, N02),
+    "warp_both": (BOTH, N02),
+    "to_unit": (UNIT, N03),
+    "carry": (CARRY, N03),
+}
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_stub_not_yet_solution_right_and_printed(name, capsys):
+    exercise, notebook = EXERCISES[name]
+    space = {"np": np, "keras": keras, "load_image": load_image, "BasicSequence": basic(), "cv2": cv2}
+    space |= {"PyDataset": core.PyDataset}
+    space["warp"] = definition(N02, "warp", np=np, cv2=cv2)
+    exercise.check(definition(notebook, name, **space))
     assert capsys.readouterr().out.startswith("Not yet. ")
     exercise.solution()
-    space = {"np": np}
     exec(capsys.readouterr().out, space)  # what is printed is what works
-    exercise.check(space[name])
+    exercise.check(reordering(space["on_epoch_end"]) if name == "Shuffled" else space[name])
     assert capsys.readouterr().out.startswith("Right. ")
     for hint in (*exercise.hints, exercise.hints[-1]):
         exercise.hint()
@@ -109,8 +269,9 @@ def test_stub_not_yet_solution_right_and_printed(module, notebook, name, capsys)
 
 
 def test_half_done_is_not_yet():
-    assert ex01.EXERCISE.judge(numbers(right_length, lambda self, idx: ...)).status == "not yet"
-    assert ex01.EXERCISE.judge(numbers(lambda self: ..., right_item)).status == "not yet"
+    assert NUMBERS.judge(numbers(right_length, lambda self, idx: ...)).status == "not yet"
+    assert NUMBERS.judge(numbers(lambda self: ..., right_item)).status == "not yet"
+    assert IMAGES.judge(images(__getitem__=lambda self, idx: ...)).status == "not yet"
 
 
 def test_the_strip_shows_holes_and_repeats():
@@ -118,14 +279,106 @@ def test_the_strip_shows_holes_and_repeats():
 
 
 @pytest.mark.parametrize(
-    "module, answer",
+    "exercise, answer",
     [
-        (ex02, lambda images, side: (np.flip(images, 2), side * -1)),
-        (ex02, lambda images, side: [images[:, :, ::-1, :].copy(), 0 - side]),
-        (ex03, lambda batch: batch * np.float32(1 / 255)),
-        (ex03, lambda batch: np.divide(batch, 255, dtype="float32")),
-        (ex03, lambda batch: (batch / 255.0).astype("float32")),
+        (FIT, lambda m, h, w, c, b: int(m / (h * w * c * b))),
+        (NUMBERS, numbers(lambda self: np.int64(right_length(self)),
+                          lambda self, idx: list(right_item(self, idx)))),
+        (ORDER, assigning(np.random.permutation)),
+        (ORDER, reordering(lambda self: np.random.shuffle(self.order))),
+        (IMAGES, images(__getitem__=lambda self, idx: (read(self, cut(self, idx)),
+                                                       self.labels[cut(self, idx)]))),
+        (MIRROR, lambda images, side: (np.flip(images, 2), side * -1)),
+        (MIRROR, lambda images, side: [images[:, :, ::-1, :].copy(), 0 - side]),
+        (BOTH, warped),
+        (UNIT, lambda batch: batch * np.float32(1 / 255)),
+        (UNIT, lambda batch: np.divide(batch, 255, dtype="float32")),
+        (UNIT, lambda batch: (batch / 255.0).astype("float32")),
+        (CARRY, put_before(Rescaling(1 / 255.0))),
+    ],
+)  # fmt: skip
+def test_other_right_answers_are_right(exercise, answer):
+    verdict = exercise.judge(answer)
+    assert verdict.status == "right", verdict.text
+
+
+def test_a_right_answer_is_told_of_its_detour():
+    assert "takes 12 times the batch" in UNIT.judge(lambda batch: (batch / 255).astype("float32")).text
+    assert "On the way" not in UNIT.judge(ex03.to_unit).text
+    assert "A second run will have others" in ORDER.judge(assigning(np.random.permutation)).text
+
+
+def test_the_line_is_the_learners_own():
+    code = "def bytes_needed(*numbers):\n    return helper(1)\n\n\n\ndef helper(x): return x / 0\n"
+    space = {}
+    exec(compile(code, "cell", "exec"), space)
+    assert "ZeroDivisionError in line 6 of its cell" in NEEDED.judge(space["bytes_needed"]).text
+    outside = NEEDED.judge(lambda *numbers: np.zeros(3).reshape(4)).text
+    assert re.search(r"ValueError in line \d+ of its cell", outside)  # this file's line, not NumPy's
+
+
+def test_an_error_of_the_check_itself_is_not_blamed_on_the_learner():
+    def careless(answer):
+        return core.ask(answer)[3]
+
+    verdict = core.Exercise(careless, careless, ()).judge(lambda: [1, 2])
+    assert verdict.status == "wrong" and "Your code raised" not in verdict.text
+    assert "The check cannot make sense of what your code returns (IndexError" in verdict.text
+
+
+@pytest.fixture
+def by_value():
+    """Answers travel as a notebook's do: else the child would import this file, and Keras."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def for_ever(*arguments):
+    while True:
+        pass
+
+
+def all_memory(*arguments):
+    return [bytearray(10**8) for _ in range(100)]
+
+
+def leaving(*arguments):
+    os._exit(3)
+
+
+LOCK = threading.Lock()
+
+
+@pytest.mark.parametrize(
+    "exercise, answer, said",
+    [
+        (NEEDED, for_ever, "Is there a loop without an end?"),
+        (CARRY, for_ever, "Is there a loop without an end?"),
+        (UNIT, all_memory, "wants more than 400 MB in line"),
+        (UNIT, leaving, "Your code ended the process"),
+        (NUMBERS, numbers(lambda self: 10**12, right_item), "1,000,000,000,000"),
+        (NEEDED, lambda *arguments, lock=LOCK: 1, "cannot leave the notebook"),
     ],
 )
-def test_other_right_answers_are_right(module, answer):
-    assert module.EXERCISE.judge(answer).status == "right"
+def test_whatever_the_learner_wrote_the_notebook_lives(exercise, answer, said, capsys, by_value):
+    exercise.check(answer)
+    assert said in capsys.readouterr().out
+    for thread in threading.enumerate():
+        if thread.name == "exercise":
+            thread.join(20)  # it was told to stop, and does so between two lines of Python
+            assert not thread.is_alive()
+
+
+def test_a_check_takes_ten_seconds_at_most():
+    assert core.SECONDS + 2 <= 10  # the rest is the end of the child
+
+
+def test_what_the_learner_prints_is_seen(capsys, by_value):
+    NEEDED.check(lambda n, h, w, c, b: print("n is", n) or n * h * w * c * b)
+    assert capsys.readouterr().out.startswith("n is 76\n")
+
+
+def test_a_class_of_keras_is_looked_at_without_keras(by_value):
+    code = core.pack(images())
+    assert b"course_utils.exercises.core" in code and b"py_dataset_adapter" not in code

@@ -52,7 +52,7 @@ MUTATIONS = {
     "seed reused": (AUGMENT, '("epoch", epoch)', '("epoch", 0)', "augmentation", "same_three"),
     "zooms swapped": (AUGMENT, "cos * self.width_", "cos * self.height_", "augmentation", "zoom_is"),
     "one coin for two": (AUGMENT, "and up_down <", "and left_right <", "augmentation", "drawn_by_itself"),
-    "mirror without side": (EXERCISE, "::-1], -side", "::-1], side", "exercises", "stub"),
+    "mirror without side": (EXERCISE, "::-1], -side", "::-1], side", "exercises", "stub and mirror"),
     "clip 16-bit": (IMAGES, "values.astype(np.float32) / 257", CLIPPED, "images", "16_bit"),
     "height is width": (IMAGES, RESIZED.format(1, 0), RESIZED.format(0, 1), "images", "shape_dtype"),
     "one order for all": (ORDER, "default_rng((seed, epoch))", "default_rng((seed, 0))", "order", "every"),

@@ -1,7 +1,9 @@
 """Constants that do not depend on the batch, and statistics that need one batch at a time."""
 
+import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from course_utils.normalisation import Standardize, mean_and_deviation, to_unit_range
 
@@ -16,6 +18,15 @@ def test_unit_range_by_a_constant_as_float32(dtype):
     np.testing.assert_array_equal(unit.ravel(), np.arange(256, dtype=np.float32) / np.float32(255))
     np.testing.assert_array_equal(greys, before)
     assert to_unit_range(greys // 2).max() == np.float32(127) / np.float32(255)  # not the batch's maximum
+
+
+def test_what_notebook_03_says_of_the_usual_class(tmp_path):
+    """`load_img`, `img_to_array`, then `/ 255.0`: float32 all the way; only whole numbers become float64."""
+    path = tmp_path / "chest.png"
+    Image.fromarray(np.full((8, 8), 200, np.uint8)).save(path)
+    picture = keras.utils.img_to_array(keras.utils.load_img(path, color_mode="grayscale"))
+    assert picture.dtype == (picture / 255.0).dtype == np.float32
+    assert (picture.astype(np.uint8) / 255.0).dtype == np.float64
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -9,12 +10,15 @@ from dataclasses import replace
 import ipywidgets
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from conftest import made_labels
 from course_utils import panels, plots, read_labels
 from course_utils.memory import MemoryLimit
 from course_utils.order import cut
+from course_utils.panels import multiply_the_shape
+from course_utils.panels.same_picture_same_numbers import broken_order
 from data_scripts.index_folder import index
 
 from .conftest import write_flowers
@@ -54,7 +58,8 @@ def test_every_control_redraws_once_and_says_something_else(make):
     for name in make().controls:
         panel = make()
         control = panel.controls[name]
-        before, calls, alt = pixels(panel), panel.calls, panel.shown.alt
+        before, calls, alt, views = pixels(panel), panel.calls, panel.shown.alt, []
+        panel.view.observe(lambda change, views=views: views.append(change["new"]), names="value")
         if isinstance(control, ipywidgets.Dropdown):
             control.index = (control.index + 1) % len(control.options)
         elif isinstance(control, ipywidgets.Checkbox):
@@ -65,7 +70,9 @@ def test_every_control_redraws_once_and_says_something_else(make):
         after = pixels(panel)
         assert panel.shown.alt != alt, name
         assert before.shape != after.shape or np.abs(before - after).max() > 50, name
-        assert after.std() > 5 and panel.shown.base64 in panel.picture.value
+        # Sentence and picture go out as one value: there is no moment at which they disagree.
+        assert after.std() > 5 and len(views) == 1
+        assert views[0].startswith("<p>") and views[0].endswith(f"</p>{panel.shown.html}")
 
 
 @pytest.mark.parametrize("make", PANELS.values(), ids=PANELS)
@@ -94,11 +101,16 @@ def test_cut_the_deck_says_what_the_learner_should_discover():
 
 
 def test_the_batch_index_stays_inside_the_epoch():
-    panel = panels.CutTheDeck()
+    panel, saved = panels.CutTheDeck(), []
     panel.index.value = 3
     assert "batch 3 is images 96 to 99" in panel.shown.alt and panel.slider.value == 3
-    panel.batch_size.value = 96
+    calls, save = panel.calls, Figure.savefig
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda *args, **kinds: (saved.append(args), save(*args, **kinds)))
+        panel.batch_size.value = 96  # index 3 is gone, and the panel sets another: still one drawing
+    assert panel.calls == calls + 1 and len(saved) == 1
     assert panel.index.value == 0 and panel.index.max == 1 == panel.slider.max
+    assert "batch 0 is images 0 to 95" in panel.view.value
     panel.slider.value = 1
     assert "batch 1 is images 96 to 99" in panel.shown.alt
 
@@ -128,9 +140,9 @@ def test_is_it_still_true_says_what_the_learner_should_discover():
     panel = panels.IsItStillTrue(pictures(), side=48)
 
     def counts():
-        return [int(n) for n in re.findall(r"(\d+) of \d+", panel.shown.alt)]
+        return [int(n) for n in re.search(r"(\d+) stand within.* in (\d+)\.$", panel.shown.alt).groups()]
 
-    n = int(panel.shown.alt.rsplit(" of ", 1)[1].rstrip("."))
+    n = int(re.search(r"of (\d+) pictures with a lesion", panel.shown.alt)[1])
     assert n > 20 and counts()[0] < n / 4 and n / 4 < counts()[1] < 0.8 * n
     panel.mirror.value = False
     assert counts()[1] > 0.8 * n  # tilt alone rarely carries a lesion to the other half
@@ -141,6 +153,8 @@ def test_is_it_still_true_says_what_the_learner_should_discover():
     assert counts() == [n, n]
     panel.mirror.value = True
     assert counts()[0] == n and counts()[1] < 0.8 * n  # upright, and false
+    unknown = panels.IsItStillTrue(pictures(known=False), side=48)
+    assert "of 64 pictures, " in unknown.shown.alt and "lesion" not in unknown.shown.alt
 
 
 def test_the_epoch_changes_the_pictures_and_the_batch_size_only_their_place():
@@ -169,10 +183,68 @@ def test_same_picture_same_numbers_says_what_the_learner_should_discover():
     assert panel.shown.alt.endswith("Alone in its batch, it has no neighbours.")
     panel.normalizer.value = "(x - 128) / 128, on uint8"
     assert "run from 0.00 to 1.99" in panel.shown.alt  # torn: below 128 it wraps
+    assert panel.shown.alt.endswith(
+        "Alone in its batch, it has no neighbours. "
+        "The order of the greys is broken: grey 127 becomes 1.99, grey 128 becomes 0.00."
+    )
     panel.normalizer.value, panel.strength.value = "x / 255", 1.0
     assert "0% of its pixels are black" in panel.shown.alt
     panel.fill.value = "constant"
     assert int(re.search(r"(\d+)% of its pixels", panel.shown.alt)[1]) >= 5
+
+
+def test_a_broken_order_is_found_wherever_there_is_one():
+    rng = np.random.default_rng(0)
+    for height in (1, 2, 5, 30):
+        image = rng.integers(0, 256, (height, 3, 1)).astype(np.uint8)
+        becomes = rng.normal(size=256)
+        drops = [
+            becomes[dark] - becomes[bright] for dark in image.flat for bright in image.flat if dark < bright
+        ]
+        (dark, dark_to), (bright, bright_to) = broken_order(image, becomes[image]) or ((0, 0), (0, 0))
+        assert dark_to - bright_to == max([*drops, 0])
+        if dark_to > bright_to:
+            assert dark < bright and dark in image and bright in image
+            assert (dark_to, bright_to) == (becomes[dark], becomes[bright])
+        assert broken_order(image, image / 255) is None and broken_order(image, image * 0.0) is None
+
+
+def test_a_torn_picture_is_shown_torn():
+    panel = panels.SamePictureSameNumbers(pictures(), side=48)
+    height, width = pixels(panel).shape
+    parts = {}
+    for name in ("x / 255", "(x - 128) / 128, on uint8"):
+        panel.normalizer.value = name
+        # The middles of the two pictures, without titles and frames.
+        rows = slice(height * 3 // 10, height * 7 // 10)
+        parts[name] = [pixels(panel)[rows, width * at // 100 : width * (at + 16) // 100] for at in (4, 31)]
+    alike, torn = (np.corrcoef(before.ravel(), after.ravel())[0, 1] for before, after in parts.values())
+    assert alike > 0.9 and torn < 0.3, (alike, torn)
+
+
+def test_the_axis_of_multiply_the_shape_shows_every_setting_and_stays(monkeypatch):
+    drawn, picture = [], plots.bars({"disk": 1e6})
+
+    def bars(sizes, **options):
+        drawn.append((sizes, options))
+        return picture
+
+    monkeypatch.setattr(multiply_the_shape, "bars", bars)
+    for images, on_disk, limit in ((640, 28 * 10**6, 10**9), (1, 900, 2 * 10**9), (5, 10**6, 10**13)):
+        panel = panels.MultiplyTheShape(images, on_disk, limit=MemoryLimit(limit, "machine"))
+        drawn.clear()
+        for side, channels, dtype in itertools.product(range(6), range(2), range(3)):
+            panel.side.index, panel.channels.index, panel.dtype.index = side, channels, dtype
+        ((least, most),) = {options["log"] for _, options in drawn}
+        assert least <= 1e6 and len(drawn) > 30
+        assert all(options["limit"] == limit <= most for _, options in drawn)
+        assert all(2 * least <= size <= most for sizes, _ in drawn for size in sizes.values())
+
+
+def test_controls_go_on_in_the_next_line_of_a_narrow_page():
+    for make in PANELS.values():
+        rows = [child for child in make().box.children if isinstance(child, ipywidgets.HBox)]
+        assert rows and all(row.layout.flex_flow == "row wrap" for row in rows)
 
 
 def test_an_error_is_shown_in_the_panel_and_raised_under_tests(monkeypatch):
@@ -197,12 +269,14 @@ def test_a_panel_whose_first_drawing_fails_is_still_shown(monkeypatch):
 
 
 def test_a_guess_that_is_no_number_is_named():
-    assert "your guess: 50 MB" in plots.bars({"disk": 1e6}, guess=50, unit=1e6).alt
-    grey = [np.zeros((4, 4, 1))] * 3
+    assert "Your guess, 50 MB: 50 times too high." in plots.bars({"disk": 1e6}, guess=50).alt
+    grey = [np.zeros((4, 4, 1)), np.full((4, 4, 1), 255), np.zeros((4, 4, 1))]
     assert (
-        "2 of 3 stand within 10° of upright; your guess: 1"
+        "2 of 3 stand within 10° of upright. Your guess, 1: it is 2."
         in plots.turned(grey, [50, 3, 9], upright=10, guess=1).alt
     )
+    shown = Image.open(io.BytesIO(plots.turned(grey, [50, 3, 9], upright=10).png)).convert("L")
+    assert 0.1 < np.mean(np.asarray(shown) < 5) < 0.5  # the two black pictures
     with pytest.raises(ValueError, match="my_guess must be 0 to 3"):
         plots.turned(grey, [50, 3, 9], upright=10, guess=17)
     for guess in ("200", float("inf")):
@@ -232,7 +306,35 @@ def test_pictures_in_colour_are_shown_in_colour(tmp_path, kind, color_mode):
 
 def test_channels_of_the_folder_are_where_a_panel_begins():
     panel = panels.MultiplyTheShape(640, 28 * 10**6, limit=SMALL, channels=3)
-    assert "640 × 256 × 256 × 3 × 4 bytes" in panel.sentence.value
+    assert "640 × 256 × 256 × 3 × 4 bytes" in panel.view.value
     modes = ("grayscale", "rgb")
     grey, colour = (panels.WillItFit(limit=SMALL, base=0, color_mode=mode) for mode in modes)
-    assert "8.4 MB a batch" in grey.sentence.value and "25 MB a batch" in colour.sentence.value
+    assert "8.4 MB a batch" in grey.view.value and "25 MB a batch" in colour.view.value
+
+
+@pytest.mark.parametrize(
+    "guess, said",
+    [
+        (None, ""),
+        (100, "Your guess, 100 MB: right."),
+        (95, "Your guess, 95 MB: close."),
+        (21, "Your guess, 21 MB: 4.8 times too low."),
+        (2500, "Your guess, 2500 MB: 25 times too high."),
+        (0, "Your guess, 0 MB: too low."),
+        (-3, "Your guess, -3 MB: too low."),
+    ],
+)
+def test_a_guess_is_answered_in_words(guess, said):
+    assert plots.guess_in_words(guess, 100, " MB") == said
+    picture = plots.bars({"disk": 3e6, "memory": 100e6}, guess=guess)
+    assert picture.alt.endswith(said or "memory: 100 MB.")
+
+
+def test_the_way_marks_one_part_and_an_arrow_says_where_a_pixel_is_read():
+    ways = [plots.way(here) for here in ("folder", "Sequence", "queue", "model")]
+    assert len({way.png for way in ways}) == 4 and ways[2].alt.endswith("Marked: queue.")
+    with pytest.raises(ValueError, match="here must be one of"):
+        plots.way("disk")
+    old, new = np.zeros((2, 40, 40, 1))
+    one, other = (plots.read_from(old, new, [((5, -3), end)]) for end in ((2, 1), (-9, 8)))
+    assert "(5, -3) from (2, 1)" in one.alt and one.png != other.png

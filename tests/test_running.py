@@ -70,7 +70,7 @@ def test_a_cell_that_takes_too_much_memory_fails(tmp_path):
 
 
 def test_a_definition_is_the_last_of_its_name_and_a_missing_one_is_named():
-    taught = running.definition("01_basic_sequence.ipynb", "train_on")
-    assert taught.__code__.co_varnames[:2] == ("sequence", "shuffle")
+    taught = running.definition("01_basic_sequence.ipynb", "make_model")
+    assert taught.__code__.co_varnames[:2] == ("shape", "last_layer")
     with pytest.raises(AssertionError, match="01_basic_sequence.ipynb defines no nothing"):
         running.definition("01_basic_sequence.ipynb", "nothing")

@@ -1,13 +1,22 @@
-"""Notebook 02: mirror a batch of chests, and keep the label true that says left or right."""
+"""Notebook 02: mirror a batch of chests, and keep the label true; warp a picture, and keep its mask true."""
+
+from typing import Any
 
 import numpy as np
 
-from .core import Exercise, Verdict
+from ..augmentation import warp
+from .core import Exercise, ask, wrong
 
 
 def mirror(images, side):
     return images[:, :, ::-1], -side
 
+
+def warp_both(image, mask, matrix):
+    return warp(image, matrix), warp(mask, matrix, nearest=True)
+
+
+# ---------------------------------------------------------------- a batch in the mirror
 
 # Three 4 x 6 pictures with a bright spot where the label says: right half, left half, none.
 SPOTS = ((1, 4), (2, 1), None)
@@ -29,34 +38,28 @@ def half(image: np.ndarray) -> int:
     return 0 if not len(columns) else (1 if columns[0] >= image.shape[1] / 2 else -1)
 
 
-def _judge(answer) -> Verdict:
-    images, side = _batch(), SIDE.copy()
-    got = answer(images, side)
-    if got is ...:
-        return Verdict(
-            "not yet", "Your function returns dots so far: replace them, then run both cells again."
-        )
-    if got is None:
-        return Verdict("wrong", "Your function gives nothing back. Which word hands a result to the caller?")
+def _two(got: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(got, (tuple, list)) or len(got) != 2:
-        return Verdict(
-            "wrong", f"Your function returns one {type(got).__name__}. Two things have to change places."
+        wrong(f"Your function returns one {type(got).__name__}; two things were due: {what}.")
+    return np.asarray(got[0]), np.asarray(got[1])
+
+
+def _unharmed(given: tuple[np.ndarray, ...], copies: tuple[np.ndarray, ...]) -> None:
+    if not all(map(np.array_equal, given, copies)):
+        wrong(
+            "Your function changes the arrays that it is given: the caller's own data are others afterwards. "
+            "How can it return new ones?"
         )
-    if any(part is ... for part in got):
-        return Verdict("not yet", "One of the two results is dots so far.")
-    if not np.array_equal(images, _batch()) or not np.array_equal(side, SIDE):
-        return Verdict(
-            "wrong",
-            "Your function changes the arrays that it is given: the caller's own batch is another one "
-            "afterwards. How can it return new ones?",
-        )
-    pictures, labels = np.asarray(got[0]), np.asarray(got[1])
+
+
+def _mirror(answer) -> str:
+    images, side = _batch(), SIDE.copy()
+    pictures, labels = _two(ask(answer, images, side), "(images, side)")
+    _unharmed((images, side), (_batch(), SIDE))
     if labels.shape == images.shape:
-        return Verdict("wrong", "You return the labels first: the pictures first, then the labels.")
+        wrong("You return the labels first: the pictures first, then the labels.")
     if pictures.shape != images.shape:
-        return Verdict(
-            "wrong", f"A batch of shape {images.shape} became {pictures.shape}. Which axis is which?"
-        )
+        wrong(f"A batch of shape {images.shape} became {pictures.shape}. Which axis is which?")
     ways = {
         "leaves the pictures as they are (an axis of length one, read backwards, is itself)": images,
         "turns the pictures upside down": images[:, ::-1],
@@ -66,42 +69,99 @@ def _judge(answer) -> Verdict:
     }
     for what, way in ways.items():
         if np.array_equal(pictures, way):
-            return Verdict(
-                "wrong",
-                f"Yours {what}. The axes are (picture, height, width, channel): which one is left to right?",
+            wrong(
+                f"Yours {what}. The axes are (picture, height, width, channel): which one is left to right?"
             )
     if not np.array_equal(pictures, images[:, :, ::-1]):
-        return Verdict(
-            "wrong",
+        wrong(
             "The grey values of your pictures are not where the mirror puts them. Only places should change: "
-            "which?",
+            "which?"
         )
+    _sides(labels)
+    return "The pictures changed sides, and so did their labels. Nothing else moved."
+
+
+def _sides(labels: np.ndarray) -> None:
+    """Whether the labels say where the spots lie in the mirror."""
     if labels.shape != SIDE.shape:
-        return Verdict("wrong", f"Three labels became an array of shape {labels.shape}.")
+        wrong(f"Three labels became an array of shape {labels.shape}.")
     if np.array_equal(labels, SIDE[::-1]) or np.array_equal(labels, -SIDE[::-1]):
-        return Verdict(
-            "wrong",
+        wrong(
             "Your labels changed places among the pictures; each belongs to its own. What must change: the "
-            "order, or the sign?",
+            "order, or the sign?"
         )
-    for n, name in enumerate(("first", "second", "third")):
-        where = half(pictures[n])
-        if labels[n] != where:
+    mirrored = _batch()[:, :, ::-1]
+    for image, label, name in zip(mirrored, labels, ("first", "second", "third"), strict=True):
+        if label != (where := half(image)):
             words = {-1: "in the left half", 1: "in the right half", 0: "nowhere"}
-            return Verdict(
-                "wrong",
+            wrong(
                 f"The spot of the {name} picture now lies {words[where]} ({where}); your label says "
-                f"{labels[n]}. The labels are -1, 0 and 1: what turns -1 into 1, and leaves 0 alone?",
+                f"{label}. The labels are -1, 0 and 1: what turns -1 into 1, and leaves 0 alone?"
             )
-    return Verdict("right", "The pictures changed sides, and so did their labels. Nothing else moved.")
 
 
-EXERCISE = Exercise(
-    _judge,
+# ---------------------------------------------------------------- a picture and its mask
+
+
+def _picture_and_mask() -> tuple[np.ndarray, np.ndarray]:
+    """A bright ellipse off the middle, and the mask of it: class 2, else 0."""
+    y, x = np.mgrid[:64, :64]
+    inside = ((x - 40) / 14) ** 2 + ((y - 24) / 9) ** 2 < 1
+    return np.where(inside, 200, 50).astype(np.float32)[..., None], (2 * inside).astype(np.uint8)[..., None]
+
+
+def _warp_both(answer) -> str:
+    given = _picture_and_mask()
+    cos, sin = np.cos(0.6), np.sin(0.6)
+    matrix = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.1, 0.9])
+    image, mask = _two(ask(answer, *given, matrix), "(image, mask)")
+    picture, classes = _picture_and_mask()
+    _unharmed(given, (picture, classes))
+    for name, got in (("image", image), ("mask", mask)):
+        if got.shape not in (picture.shape, picture.shape[:2]):
+            wrong(f"Your {name} has become {got.shape}; {picture.shape} was due.")
+    if np.isin(image, (0, 2)).all():
+        wrong("You return the mask first: the image first, then its mask.")
+    if np.array_equal(image.ravel(), picture.ravel()):
+        wrong("Your image stays as it was. Which function reads it along the matrix?")
+    if np.array_equal(mask.ravel(), classes.ravel()):
+        wrong(
+            "Your image turns and your mask stays where it was: now it marks something else. What moves it?"
+        )
+    if strange := sorted(set(np.unique(mask).round(2)) - {0, 2}):
+        wrong(
+            f"Your mask now holds {strange[0]:g}, a class that nobody has drawn: there were 0 and 2. A value "
+            "between two classes comes from mixing pixels: which way of reading takes one of them as it is?"
+        )
+    if np.isin(image, (50, 200)).all():
+        wrong(
+            "Your image is read by the nearest pixel too, so its edges are jagged. Only names of classes "
+            "must not be mixed; greys may. Which of the two needs `nearest`?"
+        )
+    apart = np.mean((image.ravel() > 125) != (mask.ravel() == 2))
+    if apart > 0.02:
+        wrong(
+            f"In {apart:.0%} of the pixels your mask and your image tell different stories; 0 to 2 % were "
+            "due. Did both get the same matrix?"
+        )
+    return "Image and mask took the same way, and the mask holds no class that nobody drew."
+
+
+MIRROR = Exercise(
+    _mirror,
     mirror,
     (
         "images[:, ::-1] reads the second axis backwards. The axes are (picture, height, width, channel).",
         "Left to right is the width, the third axis: images[:, :, ::-1].",
         "A lesion on the left (-1) is on the right (1) in the mirror, and none stays none: -side.",
+    ),
+)
+WARP_BOTH = Exercise(
+    _warp_both,
+    warp_both,
+    (
+        "Both take the same way: the same function, the same matrix.",
+        "Between class 0 and class 2 there is no class 1. warp(…, nearest=True) takes one pixel as it is.",
+        "return warp(image, matrix), warp(mask, matrix, nearest=True)",
     ),
 )

@@ -74,6 +74,7 @@ class IsItStillTrue(Panel):
             grown = self.points[at][2] * n / (transforms[at].height_zoom * transforms[at].width_zoom) ** 0.5
             (x, y) = points[at]
             rings.append(((x + 0.5) * n - 0.5, (y + 0.5) * n - 0.5, grown) if self.known else None)
+        counted = f"of {len(transforms)} pictures" + (" with a lesion" if self.known else "")
         what = "the lesion lies where its side label says" if self.known else "left is still left"
         flips = [
             f"{flip} or not" if box.value else f"never {flip}"
@@ -81,8 +82,7 @@ class IsItStillTrue(Panel):
         ]
         sentence = (
             f"Strength {self.strength.value:g}, {', '.join(flips)}, epoch {epoch}, batches of {size}: "
-            f"within {self.UPRIGHT}° of upright {upright} of {len(transforms)}; "
-            f"{what} in {true} of {len(transforms)}."
+            f"{counted}, {upright} stand within {self.UPRIGHT}° of upright; {what} in {true}."
         )
         return sentence, marked(images, titles, heads, rings, alt=f"Is it still true? {sentence}")
 
@@ -104,7 +104,7 @@ def marked(
         points: x, y and radius of a ring in pixels, or None for none.
         alt: what they show, in words.
     """
-    figure = Figure(figsize=(1.8 * len(images), 2.3), layout="constrained")
+    figure = Figure(figsize=(2.3 * len(images), 2.8), layout="constrained")
     for axes, image, title, (x, y), point in zip(
         np.atleast_1d(figure.subplots(1, len(images))), images, titles, heads, points, strict=True
     ):

@@ -1,5 +1,7 @@
 """*Multiply the shape*: the same files, other numbers."""
 
+import math
+
 import numpy as np
 
 from ..budget import array_bytes
@@ -43,5 +45,15 @@ class MultiplyTheShape(Panel):
             f"{size(self.on_disk)} on disk, {size(memory)} in memory. "
             f"The limit here is {size(self.limit.bytes)} ({self.limit.source})."
         )
-        limit = self.limit.bytes if self.limit.bytes < 10 * memory else None  # else it would dwarf the bars
-        return sentence, bars({"on disk": self.on_disk, "in memory": memory}, limit=limit)
+        sizes = {"on disk": self.on_disk, "in memory": memory}
+        return sentence, bars(sizes, limit=self.limit.bytes, log=self._axis())
+
+    def _axis(self) -> tuple[float, float]:
+        """Least and most bytes of an axis that shows every setting of the controls: two powers of ten."""
+        sides, kinds = self.side.options, [kind for _, kind in self.dtype.options]
+        channels = [number for _, number in self.channels.options]
+        sizes = [self.on_disk, self.limit.bytes]
+        for pick, kind in ((min, kinds[0]), (max, kinds[-1])):
+            sizes.append(array_bytes((self.images, pick(sides), pick(sides), pick(channels)), kind))
+        least = max(min(sizes) / 2, 1)  # half of it: a bar that begins at its own size would have no length
+        return min(1e6, 10.0 ** math.floor(math.log10(least))), 10.0 ** math.ceil(math.log10(max(sizes)))

@@ -9,6 +9,16 @@ from ..plots import Picture
 
 SIDES = [64, 128, 256, 512, 1024, 2048]
 
+# ipywidgets draws the arrow of a dropdown as a dark picture, which a dark theme hides. The browser's own
+# arrow follows the theme, and JupyterLab says on its <body> which one is on.
+STYLE = """<style>
+.course-panel .widget-dropdown > select {
+  appearance: auto; -webkit-appearance: auto; background-image: none; padding-right: 4px;
+}
+[data-jp-theme-light="false"] .course-panel .widget-dropdown > select { color-scheme: dark; }
+.course-panel .widget-inline-hbox { max-width: calc(100% - 4px); }
+</style>"""
+
 
 class Panel:
     """Controls above a sentence and a picture. A plain class, not a Widget.
@@ -20,29 +30,39 @@ class Panel:
     Attributes:
         box: the widget to show.
         controls: name -> control; set `.value` to drive the panel.
+        view: the sentence and the picture below it.
+        problem: what went wrong with the last drawing; empty if nothing did.
         shown: the `Picture` on show.
         calls: how often the picture was drawn.
     """
 
     def __init__(self, rows: list[list[widgets.Widget]]):
         self.controls = {c.description: c for row in rows for c in row if c.description}
-        self.sentence, self.picture, self.problem = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.box = widgets.VBox([*map(widgets.HBox, rows), self.sentence, self.picture, self.problem])
-        self.calls, self.shown = 0, None
+        # Sentence and picture are one value: two would reach the browser one after the other, and disagree.
+        self.view, self.problem = widgets.HTML(), widgets.HTML()
+        style = widgets.HTML(STYLE, layout={"display": "none"})
+        self.box = widgets.VBox([*map(_row, rows), self.view, self.problem, style])
+        self.box.add_class("course-panel")
+        self.calls, self.shown, self._drawing = 0, None, False
         for control in self.controls.values():
             control.observe(self._changed, names="value")
         self._changed()
 
     def draw(self) -> tuple[str, Picture]:
-        """The sentence (plain text) and the picture for the controls as they stand."""
+        """The sentence (plain text) and the picture for the controls as they stand.
+
+        It may set a control that has gone out of range: that does not draw anew.
+        """
         raise NotImplementedError
 
     def _changed(self, _change=None) -> None:
+        if self._drawing:  # `draw` itself has set a control, and what it is drawing shows that already
+            return
+        self._drawing = True
         try:
             sentence, self.shown = self.draw()
             self.calls += 1
-            self.sentence.value = f"<p>{html.escape(sentence)}</p>"
-            self.picture.value = self.shown.html
+            self.view.value = f"<p>{html.escape(sentence)}</p>{self.shown.html}"
             self.problem.value = ""
         except Exception as error:
             # An exception in a callback is shown nowhere in a notebook: say it here.
@@ -51,6 +71,8 @@ class Panel:
             )
             if "PYTEST_CURRENT_TEST" in os.environ:
                 raise
+        finally:
+            self._drawing = False
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
@@ -58,6 +80,11 @@ class Panel:
         if self.shown:  # else the first drawing failed, and the box says why
             bundle |= {"text/plain": self.shown.alt, "image/png": self.shown.base64}
         return bundle
+
+
+def _row(controls: list[widgets.Widget]) -> widgets.HBox:
+    """Controls side by side; on a narrow page, or one zoomed to 200 %, they go on in the next line."""
+    return widgets.HBox(controls, layout={"flex_flow": "row wrap"})
 
 
 def dropdown(description: str, options: list, value) -> widgets.Dropdown:

@@ -53,13 +53,21 @@ class SamePictureSameNumbers(Panel):
             )  # fmt: skip
             batches.append(sequence[0][0])
         normalise = self.NORMALIZERS[self.normalizer.value]
-        here, there = (normalise(batch)[0] for batch in batches)
+        image, (here, there) = batches[0][0], (normalise(batch)[0] for batch in batches)
         verdict = (
             "Same picture, same numbers." if np.array_equal(here, there) else "Same picture, other numbers."
         )
         if size == 1:
             verdict = "Alone in its batch, it has no neighbours."
-        black = np.mean(batches[0][0] == 0)
+        swap = broken_order(image, here)
+        if swap:
+            what = "grey" if self.color_mode == "grayscale" else "value"
+            (dark, dark_to), (bright, bright_to) = swap
+            verdict += (
+                f" The order of the {what}s is broken: {what} {dark} becomes {dark_to:.2f}, "
+                f"{what} {bright} becomes {bright_to:.2f}."
+            )
+        black = np.mean(image == 0)
         lowest, highest = min(here.min(), there.min()), max(here.max(), there.max())
         sentence = (
             f"{self.normalizer.value}, batches of {size}, strength {self.strength.value:g}, "
@@ -68,36 +76,68 @@ class SamePictureSameNumbers(Panel):
             f"{black:.0%} of its pixels are black. {verdict}"
         )
         picture = histograms(
-            batches[0][0],
+            image,
             {"met among dark pictures": here, "met among bright ones": there},
-            labels=("the same picture", self.normalizer.value),
+            name=self.normalizer.value,
             alt=f"Same picture, same numbers? {sentence}",
         )
         return sentence, picture
 
 
-def histograms(
-    image: np.ndarray, values: Mapping[str, np.ndarray], *, labels: tuple[str, str], alt: str
-) -> Picture:
-    """A picture, and beside it how often each number occurs in several versions of it, overlaid.
+def broken_order(
+    image: np.ndarray, numbers: np.ndarray
+) -> tuple[tuple[int, float], tuple[int, float]] | None:
+    """Two greys of an image of which the darker one became the higher number, each with what it became.
+
+    Args:
+        image: uint8.
+        numbers: the same image, normalised grey by grey.
+
+    Returns:
+        (darker grey, its number), (brighter grey, its number), those furthest apart; None if all greys kept
+        their order.
+
+    Example:
+        >>> image = np.array([100, 127, 128], np.uint8)
+        >>> broken_order(image, (image - np.uint8(128)) / np.float32(128))
+        ((127, 1.9921875), (128, 0.0))
+    """
+    greys, first = np.unique(image, return_index=True)
+    becomes = numbers.ravel()[first]
+    bright = int(np.argmax(np.maximum.accumulate(becomes) - becomes))  # how far below a darker one
+    dark = int(np.argmax(becomes[: bright + 1]))
+    if dark == bright:
+        return None
+    (a, b), (c, d) = ((int(greys[i]), float(becomes[i])) for i in (dark, bright))
+    return (a, b), (c, d)
+
+
+def histograms(image: np.ndarray, values: Mapping[str, np.ndarray], *, name: str, alt: str) -> Picture:
+    """A picture, the same one as its numbers show it, and how often each number occurs in several versions.
 
     Args:
         image: (height, width, 1 or 3), values 0 to 255.
-        values: name -> the numbers of one version.
-        labels: the title of the picture, and the name of the numbers' axis.
+        values: how the picture was met -> its numbers then. The first is shown, from its own least number in
+            black to its own greatest in white.
+        name: of what made the numbers.
         alt: what it shows, in words.
     """
-    figure = Figure(figsize=(7.5, 2.8), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 2.2))
-    draw_image(left, image)
-    left.set_title(labels[0], fontsize=10)
-    left.set_axis_off()
+    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    before, after, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.5))
+    numbers = next(iter(values.values()))
+    low, high = float(numbers.min()), float(numbers.max())
+    draw_image(before, image)
+    draw_image(after, (numbers - low) / max(high - low, 1e-6) * 255)
+    before.set_title("the picture\nblack is 0, white is 255", fontsize=10)
+    after.set_title(f"{name}\nblack is {low:.2f}, white is {high:.2f}", fontsize=10)
+    for axes in (before, after):
+        axes.set_axis_off()
     low = min(float(v.min()) for v in values.values())
     high = max(float(v.max()) for v in values.values())
     bins = np.linspace(low, max(high, low + 1e-6), 65)
-    for (name, v), colour, style in zip(values.items(), (BLUE, RED), ("-", "--"), strict=False):
-        right.hist(v.ravel(), bins, histtype="step", color=colour, linestyle=style, linewidth=2, label=name)
-    right.set(xlabel=labels[1], ylabel="pixels")
+    for (met, v), colour, style in zip(values.items(), (BLUE, RED), ("-", "--"), strict=False):
+        right.hist(v.ravel(), bins, histtype="step", color=colour, linestyle=style, linewidth=2, label=met)
+    right.set(xlabel=name, ylabel="pixels")
     right.spines[["top", "right"]].set_visible(False)
     right.legend(frameon=False, fontsize=9)
     return Picture(figure, alt)

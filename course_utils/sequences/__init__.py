@@ -3,7 +3,14 @@
 from .augmenting import AugmentingImageSequence
 from .basic import ImageSequence
 from .follow import FollowEpoch
-from .head import head
+from .head import head, make_model
 from .preprocessing import PreprocessingImageSequence
 
-__all__ = ["AugmentingImageSequence", "FollowEpoch", "ImageSequence", "PreprocessingImageSequence", "head"]
+__all__ = [
+    "AugmentingImageSequence",
+    "FollowEpoch",
+    "ImageSequence",
+    "PreprocessingImageSequence",
+    "head",
+    "make_model",
+]

@@ -21,6 +21,7 @@ def store(path: Path) -> None:
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        _join_streams(cell.get("outputs", []))
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if data.pop(VIEW, None):
@@ -31,6 +32,14 @@ def store(path: Path) -> None:
     nbformat.write(notebook, path)
 
 
+def _join_streams(outputs: list) -> None:
+    """What a cell prints arrives in pieces, cut wherever the kernel flushed."""
+    for at in range(len(outputs) - 1, 0, -1):
+        before, after = outputs[at - 1 : at + 1]
+        if after.output_type == "stream" and before.get("name") == after.name:
+            before.text += outputs.pop(at).text
+
+
 def _image(alt: str, png: str) -> str:
     from html import escape
 
@@ -39,9 +48,9 @@ def _image(alt: str, png: str) -> str:
 
 def main(names: list[str]) -> None:
     sys.path.insert(0, str(ROOT))
-    from conftest import made_labels
+    from conftest import made_flowers, made_labels
 
-    os.environ["COURSE_DATA"] = str(made_labels())
+    os.environ["COURSE_DATA"], os.environ["COURSE_FLOWERS"] = str(made_labels()), str(made_flowers())
     # As under pytest: then the kernel leaves descriptor 2 alone, and errors in panels are raised.
     os.environ["PYTEST_CURRENT_TEST"] = "storing"
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
