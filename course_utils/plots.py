@@ -61,12 +61,13 @@ def new_figure(width: float = 7.5, height: float = 2.6):
     return figure, axes
 
 
-def guess_in_words(guess: float | None, truth: float, unit: str = "") -> str:
+def guess_in_words(guess: float | None, truth: float, unit: str = "", close: float = 1.15) -> str:
     """How a guess compares with what came out, as a sentence; "" without a guess.
 
     Args:
         guess, truth: two numbers of the same unit.
         unit: what to write after the guess, such as " MB".
+        close: up to how many times too low or high a guess is called close.
 
     Raises:
         TypeError: the guess is no finite number.
@@ -83,7 +84,7 @@ def guess_in_words(guess: float | None, truth: float, unit: str = "") -> str:
     if guess <= 0 or truth <= 0:
         return f"{said}: too {'low' if guess < truth else 'high'}."
     times, way = (truth / guess, "low") if guess < truth else (guess / truth, "high")
-    if times < 1.15:
+    if times <= close:
         return f"{said}: close."
     return f"{said}: {times:.{1 if times < 10 else 0}f} times too {way}."
 
@@ -144,7 +145,7 @@ def curves(
     Returns:
         The picture; its alt text says how high each run went and how it ended.
     """
-    words = guess_in_words(guess, list(runs.values())[-1].growth / unit, " times")
+    words = guess_in_words(guess, list(runs.values())[-1].growth / unit, " times", close=1.5)
     figure, axes = new_figure(height=3.2)
     said = []
     for (name, run), colour, style in zip(runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False):

@@ -10,6 +10,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from course_utils import load_image
 from course_utils.exercises import core, ex00, ex01, ex02, ex03
@@ -91,6 +92,18 @@ def keeping(self, idx):
     return batch
 
 
+def caching(self, idx):
+    store = self.__dict__.setdefault("cache", {})
+    if idx not in store:
+        store[idx] = read(self, cut(self, idx)), np.array(self.labels[cut(self, idx)])
+    return store[idx]
+
+
+def by_pillow(self, idx):
+    opened = [Image.open(path).resize(self.target_size) for path in self.image_paths[cut(self, idx)]]
+    return np.stack([np.asarray(image, "float32") for image in opened]), self.labels[cut(self, idx)]
+
+
 def early_labels(self, idx):
     return read(self, cut(self, idx)), np.array(self.labels[: len(self.labels[cut(self, idx)])])
 
@@ -109,7 +122,7 @@ def put_before(*layers):
     return lambda model: keras.Sequential([keras.layers.Input(model.input_shape[1:]), *layers, model])
 
 
-Rescaling = keras.layers.Rescaling
+Rescaling, SOME = keras.layers.Rescaling, np.array([[0.9, -0.3], [0.3, 0.9]])
 NEEDED, FIT = ex00.BYTES_NEEDED, ex00.IMAGES_THAT_FIT
 NUMBERS, ORDER, IMAGES = ex01.NUMBER_SEQUENCE, ex01.ON_EPOCH_END, ex01.IMAGE_SEQUENCE
 MIRROR, BOTH, UNIT, CARRY = ex02.MIRROR, ex02.WARP_BOTH, ex03.TO_UNIT, ex03.CARRY
@@ -120,19 +133,26 @@ MISTAKES = [
     (NEEDED, lambda n, h, w, c, b: h * w * c * b, "How many images is that enough for?"),
     (NEEDED, lambda n, h, w, c, b: n * h * w * b, "missing, or twice"),
     (NEEDED, lambda n, h, w, c, b: n * h * h * c * b, "missing, or twice"),
+    (NEEDED, lambda n, h, w, c, b: n * (h + w) * c * b, "or not multiplied?"),
+    (NEEDED, lambda n, h, w, c, b: n * h * w * c * b / 8, "39,845,888; 318,767,104 were due"),
+    (NEEDED, lambda n, h, w, c, b: n * h * w * c * b / 1, "is the right number, as a float"),
     (NEEDED, lambda n, h, w, c, b: n * h * w * c * b / 1e6, "whole number"),
     (NEEDED, lambda n, h, w, c, b: f"{n} MB", "whole number"),
     (NEEDED, lambda n: n, "raised TypeError"),
     (NEEDED, lambda n, h, w, c, b: None, "gives nothing back"),
-    (FIT, lambda m, h, w, c, b: m / (h * w * c * b), "Can two thirds of an image be loaded?"),
+    (FIT, lambda m, h, w, c, b: m / (h * w * c * b), "Can a part of an image be loaded?"),
     (FIT, lambda m, h, w, c, b: -(-m // (h * w * c * b)), "Which way to round?"),
     (FIT, lambda m, h, w, c, b: m * h * w * c * b, "should more of them fit, or fewer?"),
     (FIT, lambda m, h, w, c, b: m // (h * w * b), "how do you get there?"),
+    (FIT, lambda m, h, w, c, b: m * 1e9 // (h * w * c * b), "1,907 fit"),
     (FIT, lambda m, h, w, c, b: round(m / (h * w * c * b)), "fit. One image takes"),
     (NUMBERS, numbers(lambda self: len(self.numbers) // self.batch_size, right_item), "4 never come"),
     (NUMBERS, numbers(lambda self: len(self.numbers) // self.batch_size + 1, right_item), "Batch 3 is empty"),
     (NUMBERS, numbers(lambda self: np.ceil(len(self.numbers) / self.batch_size), right_item),
      "which function makes a whole number of it?"),
+    (NUMBERS, numbers(right_length, lambda self, idx: self.numbers[idx * 32 : (idx + 1) * 32]),
+     "Batch 4 is empty: from where to where does its slice go?"),
+    (NUMBERS, numbers(right_length, lambda self, idx: right_item(self, idx - 1)), "from where to where"),
     (NUMBERS, numbers(lambda self: 10**12, right_item), "yours makes 1,000,000,000,000; 4 were due"),
     (NUMBERS, numbers(right_length, lambda self, idx: self.numbers[idx : idx + self.batch_size]),
      "Batch 1 begins at 1; 32 was due"),
@@ -156,6 +176,7 @@ MISTAKES = [
     (ORDER, assigning(lambda order: np.random.permutation(order) / 1), "100 whole numbers were due"),
     (ORDER, reordering(lambda self: np.random.permutation(self.order)), "where does it go?"),
     (ORDER, reordering(labels_alone), "pictures and labels part"),
+    (ORDER, assigning(np.random.shuffle), "`shuffle` works in place and returns nothing"),
     (ORDER, reordering(lambda self: self.ordr), "raised AttributeError"),
     (IMAGES, images(object), "what does it inherit from?"),
     (IMAGES, images(__init__=forgetful), "super().__init__(**kwargs)"),
@@ -165,8 +186,15 @@ MISTAKES = [
     (IMAGES, images(__getitem__=lambda self, idx: read(self, cut(self, idx))), "a tuple"),
     (IMAGES, images(__getitem__=early_labels), "Are both cut at the same places?"),
     (IMAGES, images(__getitem__=keeping), "What keeps the pictures?"),
+    (IMAGES, images(__getitem__=caching), "What keeps the pictures?"),
+    (IMAGES, images(__getitem__=by_pillow), "Pillow's `resize` wants the width first"),
+    (IMAGES, images(__getitem__=lambda self, idx: (read(self, cut(self, idx)) * 0.004, self.labels[:8])),
+     "0 to 255 were due"),
+    (IMAGES, images(__getitem__=lambda self, idx: (np.arange(8), read(self, cut(self, idx)))),
+     "the labels it seems: which comes first?"),
+    (IMAGES, images(__len__=lambda self: len(self.labels)), "makes 30; 4 were due. Batches, or pictures?"),
     (IMAGES, images(__getitem__=lambda self, idx: (read(self, cut(self, idx), "grayscale"), self.labels[:8])),
-     "(8, 48, 48, 1); (8, 48, 48, 3) was due"),
+     "(8, 48, 64, 1); (8, 48, 64, 3) was due"),
     (IMAGES, images(__getitem__=lambda self, idx: (list(read(self, cut(self, idx))), self.labels[:8])),
      "one array was due"),
     (IMAGES, images(__getitem__=lambda self, idx: (read(self, cut(self, idx)).astype(float), None)),
@@ -201,12 +229,22 @@ MISTAKES = [
     (BOTH, lambda image, mask, matrix: warped(image, mask, matrix, mask_matrix=np.linalg.inv(matrix)),
      "Did both get the same matrix?"),
     (BOTH, lambda image, mask, matrix: warped(image, mask, matrix)[::-1], "You return the mask first"),
+    (BOTH, lambda image, mask, matrix: warped(image, mask, SOME), "Which matrix do you use?"),
+    (BOTH, lambda image, mask, matrix: (warped(image, mask, matrix)[0], warped(mask, mask, matrix)[0] > 0),
+     "True and False now"),
+    (BOTH, lambda image, mask, matrix: (warped(image, mask, matrix)[0],
+                                        2 * (warped(mask, mask, matrix)[0] > 1).astype(np.uint8)),
+     "tell different stories"),
+    (BOTH, lambda image, mask, matrix: warped(image, mask, matrix, mask_matrix=matrix.T), "Did both get"),
+    (BOTH, lambda image, mask, matrix: warped(image, matrix, mask), "is that what it gets?"),
     (BOTH, lambda image, mask, matrix: warped(image, mask, matrix)[0], "two things were due: (image, mask)"),
     (UNIT, lambda batch: batch / 255.0, "8 bytes a pixel, 8 times"),
     (UNIT, lambda batch: batch / 255, "as float64"),
     (UNIT, lambda batch: batch / np.float32(batch.max()), "A darker batch, 0 to 127, becomes 0 to 1 too"),
     (UNIT, lambda batch: (batch - 128) / 128, "what does 3 - 10 give there?"),
     (UNIT, lambda batch: batch.astype(np.float32) / 256, "largest grey that a file can hold"),
+    (UNIT, lambda batch: batch.astype(np.float32) / 254, "into 0 to 1.004"),
+    (UNIT, lambda batch: np.clip(batch, 0, 1).astype(np.float32), "Grey 100 becomes 1;"),
     (UNIT, lambda batch: batch // 255, "Whole numbers from 0 to 1 are few"),
     (UNIT, lambda batch: batch.astype(np.float16) / np.float16(255), "as float16"),
     (UNIT, lambda batch: batch.astype(np.float32), "0 to 255, as float32"),
@@ -227,6 +265,14 @@ MISTAKES = [
     (CARRY, put_before(Rescaling(1 / 256)), "By what is each grey multiplied"),
     (CARRY, lambda model: keras.Sequential([model, Rescaling(1 / 255)]), "divides the answers"),
     (CARRY, lambda model: None, "gives nothing back"),
+    (CARRY, lambda model: keras.Sequential(keras.layers.Input((4, 4, 1)), Rescaling(1 / 255), model),
+     "keras.Sequential takes one list"),
+    (CARRY, lambda model: keras.Sequential([keras.layers.Input(model.input_shape), Rescaling(1), model]),
+     "raised ValueError in line"),
+    (CARRY, lambda model: keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Flatten()]),
+     "or those of the notebook?"),
+    (CARRY, lambda model: put_before(Rescaling(1 / 255))(keras.models.clone_model(model)),
+     "is the given model in it, weights and all?"),
 ]  # fmt: skip
 
 
@@ -294,6 +340,7 @@ def test_the_strip_shows_holes_and_repeats():
         (UNIT, lambda batch: batch * np.float32(1 / 255)),
         (UNIT, lambda batch: np.divide(batch, 255, dtype="float32")),
         (UNIT, lambda batch: (batch / 255.0).astype("float32")),
+        (UNIT, lambda batch: Rescaling(1 / 255)(batch)),
         (CARRY, put_before(Rescaling(1 / 255.0))),
     ],
 )  # fmt: skip
@@ -355,8 +402,8 @@ LOCK = threading.Lock()
     [
         (NEEDED, for_ever, "Is there a loop without an end?"),
         (CARRY, for_ever, "Is there a loop without an end?"),
-        (UNIT, all_memory, "wants more than 400 MB in line"),
-        (UNIT, leaving, "Your code ended the process"),
+        (NEEDED, all_memory, "wants more than 400 MB in line"),
+        (NEEDED, leaving, "Your code ended the process"),
         (NUMBERS, numbers(lambda self: 10**12, right_item), "1,000,000,000,000"),
         (NEEDED, lambda *arguments, lock=LOCK: 1, "cannot leave the notebook"),
     ],

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import inspect
 import io
+import re
 import threading
 import traceback
 from collections.abc import Callable
@@ -52,7 +53,13 @@ def not_yet(text: str) -> NoReturn:
     raise Found(Verdict("not yet", text))
 
 
-def ask(function: Callable, *arguments: Any, name: str = "Your function", empty: bool = False) -> Any:
+def ask(
+    function: Callable,
+    *arguments: Any,
+    name: str = "Your function",
+    empty: bool = False,
+    then: str = "What does each name there hold?",
+) -> Any:
     """What the learner's code returns; the check ends if it raises, or returns dots or nothing.
 
     Args:
@@ -60,15 +67,16 @@ def ask(function: Callable, *arguments: Any, name: str = "Your function", empty:
         arguments: its arguments.
         name: what to call it.
         empty: whether None is an answer.
+        then: the question that follows an error of the learner's.
     """
     try:
         got = function(*arguments)
     except MemoryError as error:
-        wrong(f"{name} wants more than {megabytes(ALLOWANCE)}{_line(error)}. What does it hold?")
+        wrong(f"{name} wants more than {megabytes(ALLOWANCE)}{_line(function, error)}. What does it hold?")
     except Exception as error:
-        wrong(f"{name} raised {type(error).__name__}{_line(error)}: {error}")
+        wrong(f"{name} raised {type(error).__name__}{_line(function, error)}: {_words(error)}. {then}")
     if _has_dots(got):
-        not_yet(f"{name} returns dots so far: replace them, and run the cell again.")
+        not_yet(f"{name} returns dots so far: replace them, and run it again.")
     if got is None and not empty:
         wrong(f"{name} gives nothing back. Which word hands a result to the caller?")
     return got
@@ -78,11 +86,20 @@ def _has_dots(got: Any) -> bool:
     return got is ... or (isinstance(got, (tuple, list)) and any(part is ... for part in got))
 
 
-def _line(error: Exception) -> str:
+def _line(function: Callable, error: Exception) -> str:
     """Where in the learner's cell it happened: " in line 3 of its cell", or "" where no cell was reached."""
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is `ask`
-    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    code = getattr(
+        getattr(function, "__init__", None) if isinstance(function, type) else function, "__code__", None
+    )
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if code and frame.filename == code.co_filename]
     return f" in line {own[-1].lineno} of its cell" if own else ""
+
+
+def _words(error: Exception) -> str:
+    """What an error says: its first line, for libraries dump pages, without colours and full stop."""
+    line = re.sub(r"\x1b\[\d*m", "", str(error)).strip().split("\n")[0]
+    return (line if len(line) <= 200 else f"{line[:200]}…").rstrip(".")
 
 
 class Exercise:

@@ -15,7 +15,12 @@ def images_that_fit(memory, height, width, channels, bytes_each):
 
 
 def _whole(got: Any, expected: int, what: str) -> int:
-    if not hasattr(got, "__index__"):
+    if isinstance(got, float) and got == expected:
+        wrong(
+            f"{got!r} is the right number, as a float: {what.lower()} are counted. Which division keeps "
+            "whole numbers?"
+        )
+    if not hasattr(got, "__index__") and not (isinstance(got, float) and got.is_integer()):
         wrong(
             f"Your function returned {got!r}. {what} are counted: can it be a whole number? ({expected:,} "
             "here.)"
@@ -45,7 +50,7 @@ def _bytes_needed(answer) -> str:
             shape = "n={}, height={}, width={}, channels={}, bytes_each={}".format(*arguments)
             wrong(
                 f"With {shape} yours says {got:,}; {expected:,} were due. Which of the five numbers is "
-                "missing, or twice?"
+                "missing, or twice, or not multiplied?"
             )
     return f"{did}. Five numbers, one product: nobody asked for the size of the files."
 
@@ -56,7 +61,7 @@ def _images_that_fit(answer) -> str:
     did = "For 8 GB and grey X-rays of 1024 × 1024 as float32 yours says"
     got = ask(answer, *case)
     if isinstance(got, float) and not got.is_integer():
-        wrong(f"{did} {got:,.2f}. Can two thirds of an image be loaded? {due:,} fit.")
+        wrong(f"{did} {got:,.2f}. Can a part of an image be loaded? {due:,} fit.")
     got = _whole(got, due, "Images")
     if got == due + 1:
         wrong(

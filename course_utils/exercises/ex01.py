@@ -27,7 +27,7 @@ class NumberSequence:
 
 
 def on_epoch_end(self):
-    self.order = np.random.default_rng(7).permutation(self.order)
+    self.order = np.random.default_rng().permutation(self.order)
 
 
 class MySequence(PyDataset):
@@ -97,8 +97,10 @@ def _number_sequence(answer) -> str:
         did = f"{n} numbers in batches of {size}: yours makes {count}; {due} are due."
         batches = [_batch(sequence, idx, n) for idx in range(count)]
         empty = [i for i, batch in enumerate(batches) if batch.size == 0]
-        if empty:
+        if empty and count > due:
             wrong(f"{did} Batch {empty[0]} is empty. Where did the extra one come from?")
+        if empty:
+            wrong(f"{did} Batch {empty[0]} is empty: from where to where does its slice go?")
         _served(did, n, size, batches)
     return "100 numbers in 32s: four batches, the last one holds 4, and nobody is left out."
 
@@ -169,6 +171,11 @@ def _next_order(sequence: Any) -> np.ndarray:
                 f"Your method moves `self.{moved}`; unless `self.{other}` moves along, pictures and labels "
                 "part. Which one array says who comes when?"
             )
+    if sequence.order is None:
+        wrong(
+            "`self.order` has become None: `shuffle` works in place and returns nothing. Which method "
+            "returns a new array?"
+        )
     new = np.array(sequence.order)
     if np.array_equal(new, kept["order"]) and np.array_equal(new, np.arange(100)):
         if not sequence.on_epoch_end.__code__.co_names:
@@ -181,7 +188,8 @@ def _next_order(sequence: Any) -> np.ndarray:
 
 # ---------------------------------------------------------------- images
 
-SIDE, PICTURES, SIZE = 48, 30, 8
+SHAPE, PICTURES, SIZE = (48, 64, 3), 30, 8
+BYTES = 48 * 64 * 3 * 4  # of one picture as float32
 
 
 def _write(folder: Path) -> tuple[list[Path], list[int]]:
@@ -210,16 +218,21 @@ def _image_sequence(answer) -> str:
         wrong("`fit` would not know your class: what does it inherit from?")
     with tempfile.TemporaryDirectory() as folder:
         paths, labels = _write(Path(folder))
-        load_image(paths[0], (SIDE, SIDE), "rgb")  # what a first call loads is not the learner's
+        load_image(paths[0], SHAPE[:2], "rgb")  # what a first call loads is not the learner's
         sequence = _made(answer, paths, labels)
-        count = _length(sequence, PICTURES, SIZE)
+        count, due = _length(sequence, PICTURES, SIZE), -(-PICTURES // SIZE)
+        if count > due:
+            wrong(
+                f"{PICTURES} pictures in batches of {SIZE}: yours makes {count}; {due} were due. Batches, "
+                "or pictures?"
+            )
         images = [_images(sequence, idx, labels) for idx in range(count)]
         served = [[round(float(image[..., 0].mean())) for image in batch] for batch in images]
         did = (
             f"{PICTURES} pictures in batches of {SIZE}: yours makes {count}; {-(-PICTURES // SIZE)} are due."
         )
         _served(did, PICTURES, SIZE, [np.array(batch, int) for batch in served])
-        _lean(sequence)
+        _lean(_made(answer, paths, labels), count)
     return (
         "Names are held, pixels come when they are asked for, and each label stays with its picture. Train "
         "it."
@@ -227,15 +240,15 @@ def _image_sequence(answer) -> str:
 
 
 def _made(answer: type, paths: list, labels: list) -> Any:
-    sequence, held, peak = _taken(lambda: answer(paths, labels, SIZE, (SIDE, SIDE)), name="__init__")
+    sequence, held, peak = _taken(lambda: answer(paths, labels, SIZE, SHAPE[:2]), name="__init__")
     if vars(sequence).keys() <= {"workers", "use_multiprocessing", "max_queue_size"}:
         not_yet("__init__ keeps nothing so far: what will the other two methods need?")
     if not {"workers", "_workers"} & vars(sequence).keys():
         wrong("__init__ does not call `super().__init__(**kwargs)`, where Keras keeps its own settings.")
-    if max(held, peak) > PICTURES * SIDE * SIDE * 3 * 4 / 2:
+    if max(held, peak) > PICTURES * BYTES / 2:
         wrong(
             f"__init__ takes {max(held, peak):,} bytes: the pixels of all {PICTURES} pictures are "
-            f"{PICTURES * SIDE * SIDE * 3 * 4:,}. When should a picture be read?"
+            f"{PICTURES * BYTES:,}. When should a picture be read?"
         )
     return sequence
 
@@ -247,13 +260,23 @@ def _images(sequence: Any, idx: int, labels: list) -> np.ndarray:
         wrong(f"Batch {idx} is one {type(got).__name__}. `fit` wants two things, (images, labels): a tuple.")
     images, own = got
     first, last = idx * SIZE, min((idx + 1) * SIZE, PICTURES)
-    due = f"({last - first}, {SIDE}, {SIDE}, 3)"
+    due = (last - first, *SHAPE)
     if not isinstance(images, np.ndarray):
         wrong(
             f"The images of batch {idx} are a {type(images).__name__}; one array was due. What does "
             "`np.stack` do?"
         )
-    if images.shape[1:] != (SIDE, SIDE, 3) or len(images) == 0:
+    if images.ndim == 1:
+        wrong(
+            f"Batch {idx} begins with an array of shape {images.shape}, the labels it seems: which comes "
+            "first?"
+        )
+    if images.shape[1:] == (SHAPE[1], SHAPE[0], SHAPE[2]):
+        wrong(
+            f"The images of batch {idx} have the shape {images.shape}; {due} was due. Pillow's `resize` "
+            "wants the width first: what does target_size begin with?"
+        )
+    if images.shape[1:] != SHAPE or len(images) == 0:
         wrong(
             f"The images of batch {idx} have the shape {images.shape}; {due} was due. Size, channels: which "
             "is off?"
@@ -264,6 +287,11 @@ def _images(sequence: Any, idx: int, labels: list) -> np.ndarray:
             "change?"
         )
     own = np.asarray(own)
+    if images.max() <= 1:
+        wrong(
+            f"Your values end at {images.max():.2f}; 0 to 255 were due. (Dividing has a notebook of its "
+            "own, 03.) Where?"
+        )
     numbers = images[..., 0].mean(axis=(1, 2)).round().astype(int)
     if own.shape != (len(images),):
         wrong(
@@ -279,20 +307,17 @@ def _images(sequence: Any, idx: int, labels: list) -> np.ndarray:
     return images
 
 
-def _lean(sequence: Any) -> None:
-    """Whether one batch is read at a time, and none is kept."""
-    one = SIZE * SIDE * SIDE * 3 * 4
+def _lean(sequence: Any, count: int) -> None:
+    """Whether a new sequence reads one batch at a time, and keeps none."""
     _, _, peak = _taken(sequence.__getitem__, 0, name="__getitem__")
-    if peak > 3.2 * one:
+    if peak > 3.2 * SIZE * BYTES:
         wrong(
-            f"One batch takes {one:,} bytes; while yours makes it, {peak:,} are taken. How many pictures "
-            "does __getitem__ read?"
+            f"One batch takes {SIZE * BYTES:,} bytes; while yours makes it, {peak:,} are taken. How many "
+            "pictures does __getitem__ read?"
         )
-    _, held, _ = _taken(lambda: [len(sequence[idx]) for idx in range(3)], name="__getitem__")
-    if held > one:
-        wrong(
-            f"After three batches {held:,} bytes are still held, more than a batch. What keeps the pictures?"
-        )
+    _, held, _ = _taken(lambda: [len(sequence[idx]) for idx in range(1, count)], name="__getitem__")
+    if held > SIZE * BYTES:
+        wrong(f"After an epoch {held:,} bytes are still held, more than a batch. What keeps the pictures?")
 
 
 NUMBER_SEQUENCE = Exercise(

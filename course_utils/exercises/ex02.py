@@ -61,7 +61,7 @@ def _mirror(answer) -> str:
     if pictures.shape != images.shape:
         wrong(f"A batch of shape {images.shape} became {pictures.shape}. Which axis is which?")
     ways = {
-        "leaves the pictures as they are (an axis of length one, read backwards, is itself)": images,
+        "leaves the pictures as they are": images,
         "turns the pictures upside down": images[:, ::-1],
         "turns the pictures by 180 degrees": images[:, ::-1, ::-1],
         "changes the order of the pictures in the batch": images[::-1],
@@ -70,7 +70,8 @@ def _mirror(answer) -> str:
     for what, way in ways.items():
         if np.array_equal(pictures, way):
             wrong(
-                f"Yours {what}. The axes are (picture, height, width, channel): which one is left to right?"
+                f"Yours {what}. The axes are (picture, height, width, channel): which one is read "
+                "backwards, and which one is left to right?"
             )
     if not np.array_equal(pictures, images[:, :, ::-1]):
         wrong(
@@ -104,23 +105,27 @@ def _sides(labels: np.ndarray) -> None:
 
 
 def _picture_and_mask() -> tuple[np.ndarray, np.ndarray]:
-    """A bright ellipse off the middle, and the mask of it: class 2, else 0."""
+    """Two ellipses off the middle, greys 200 and 120 on 50, and their mask: classes 2 and 6, else 0."""
     y, x = np.mgrid[:64, :64]
     inside = ((x - 40) / 14) ** 2 + ((y - 24) / 9) ** 2 < 1
-    return np.where(inside, 200, 50).astype(np.float32)[..., None], (2 * inside).astype(np.uint8)[..., None]
+    beside = ((x - 20) / 8) ** 2 + ((y - 44) / 10) ** 2 < 1
+    mask = (2 * inside + 6 * beside).astype(np.uint8)[..., None]
+    return np.choose(mask // 2, (50, 200, 0, 120)).astype(np.float32), mask
 
 
 def _warp_both(answer) -> str:
     given = _picture_and_mask()
     cos, sin = np.cos(0.6), np.sin(0.6)
     matrix = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.1, 0.9])
-    image, mask = _two(ask(answer, *given, matrix), "(image, mask)")
+    image, mask = _two(_warped(answer, *given, matrix), "(image, mask)")
     picture, classes = _picture_and_mask()
     _unharmed(given, (picture, classes))
+    if mask.dtype == bool:
+        wrong("Your mask is True and False now; it held the names 0, 2 and 6. How do the names stay?")
     for name, got in (("image", image), ("mask", mask)):
         if got.shape not in (picture.shape, picture.shape[:2]):
             wrong(f"Your {name} has become {got.shape}; {picture.shape} was due.")
-    if np.isin(image, (0, 2)).all():
+    if np.isin(image, (0, 2, 6)).all():
         wrong("You return the mask first: the image first, then its mask.")
     if np.array_equal(image.ravel(), picture.ravel()):
         wrong("Your image stays as it was. Which function reads it along the matrix?")
@@ -128,23 +133,32 @@ def _warp_both(answer) -> str:
         wrong(
             "Your image turns and your mask stays where it was: now it marks something else. What moves it?"
         )
-    if strange := sorted(set(np.unique(mask).round(2)) - {0, 2}):
+    if strange := sorted(set(np.unique(mask).round(2)) - {0, 2, 6}):
         wrong(
-            f"Your mask now holds {strange[0]:g}, a class that nobody has drawn: there were 0 and 2. A value "
-            "between two classes comes from mixing pixels: which way of reading takes one of them as it is?"
+            f"Your mask now holds {strange[0]:g}, a class that nobody has drawn: there were 0, 2 and 6. A "
+            "value between two classes comes from mixing pixels: which way of reading takes one of them as "
+            "it is?"
         )
-    if np.isin(image, (50, 200)).all():
+    if np.isin(image, (50, 120, 200)).all():
         wrong(
             "Your image is read by the nearest pixel too, so its edges are jagged. Only names of classes "
             "must not be mixed; greys may. Which of the two needs `nearest`?"
         )
-    apart = np.mean((image.ravel() > 125) != (mask.ravel() == 2))
-    if apart > 0.02:
+    apart = np.mean((image.ravel() > 160) != (mask.ravel() == 2))
+    if apart > 0.015:
         wrong(
-            f"In {apart:.0%} of the pixels your mask and your image tell different stories; 0 to 2 % were "
+            f"In {apart:.1%} of the pixels your mask and your image tell different stories; 1 % at most was "
             "due. Did both get the same matrix?"
         )
+    if np.array_equal(image, _two(_warped(answer, *given, np.eye(2)), "(image, mask)")[0]):
+        wrong("With another matrix the same image comes out. Which matrix do you use?")
     return "Image and mask took the same way, and the mask holds no class that nobody drew."
+
+
+def _warped(answer, image: np.ndarray, mask: np.ndarray, matrix: np.ndarray) -> Any:
+    return ask(
+        answer, image, mask, matrix, then="`warp` takes an array, then the matrix: is that what it gets?"
+    )
 
 
 MIRROR = Exercise(

@@ -37,8 +37,13 @@ def _to_unit(answer) -> str:
         )
     if got.dtype.kind not in "iuf":
         wrong(f"Your numbers are {got.dtype}; float32 was due. What did you return?")
-    did = f"Yours turns the greys 0 to 255 into {got.min():.3g} to {got.max():.3g}, as {got.dtype}."
+    did = f"Yours turns the greys 0 to 255 into {got.min():.4g} to {got.max():.4g}, as {got.dtype}."
     _range(got, did)
+    if not np.allclose(got, ramp / 255, atol=2e-3):
+        wrong(
+            f"{did} Grey 100 becomes {got.flat[100]:.4g}; 100 / 255 = 0.3922 was due. What is done to it "
+            "besides?"
+        )
     of_dark = float(np.asarray(ask(answer, ramp // 2)).max())
     if abs(of_dark - 1) < 1e-3:
         wrong(
@@ -51,8 +56,6 @@ def _to_unit(answer) -> str:
             f"{did} That is {times} bytes a pixel, {times} times the batch you were given; 4 were due. "
             "Which dtype do networks use, and where can you ask for it?"
         )
-    if not np.allclose(got, ramp / 255, atol=1e-5):
-        wrong(f"{did} Grey 100 becomes {got.flat[100]:.4g}; 100 / 255 = 0.3922 was due.")
     return f"{did} One constant, so the same grey is the same number in every batch.{_on_the_way(answer)}"
 
 
@@ -91,8 +94,8 @@ def _on_the_way(answer) -> str:
     if times < 10:  # two float32 arrays are 8
         return ""
     return (
-        f" On the way, though, yours takes {times:.0f} times the batch: `batch / 255` makes a float64 "
-        "array, eight times as large, before `astype` makes float32 of it. The other order never does."
+        f" On the way, though, yours takes {times:.0f} times the batch: a float64 array, eight times as "
+        "large, before it becomes float32. Convert first, then divide, and it is never made."
     )
 
 
@@ -103,15 +106,15 @@ def _carry(answer) -> str:
     import keras
 
     keras.utils.set_random_seed(1)
-    layers = [
-        keras.layers.Input((4, 4, 1)),
-        keras.layers.Flatten(),
-        keras.layers.Dense(3, bias_initializer="ones"),
-    ]
+    layers = [keras.layers.Input((4, 4, 1)), keras.layers.Conv2D(3, 2), keras.layers.Flatten()]
+    layers.append(keras.layers.Dense(3, bias_initializer="ones"))
     model = keras.Sequential(layers)
     greys = np.linspace(0, 255, 32, dtype=np.float32).reshape(2, 4, 4, 1)
     due = np.asarray(model(greys / 255))
-    carrying = ask(answer, model)
+    once = (
+        "keras.Sequential takes one list: the Input of one picture's shape, what divides, the model. Does it?"
+    )
+    carrying = ask(answer, model, then=once)
     if carrying is model:
         wrong("You return the model as it was given; it wants 0 to 1. What stands before it?")
     if not isinstance(carrying, keras.Model):
@@ -123,6 +126,11 @@ def _carry(answer) -> str:
         wrong(
             "A Lambda layer is Python code, and `load_model` refuses it in a stranger's file. Which layer "
             "of Keras multiplies by a number?"
+        )
+    if carrying.input_shape != model.input_shape:
+        wrong(
+            f"Your model takes {carrying.input_shape}, the given one {model.input_shape}. Did you use the "
+            "model and the shape that you are given, or those of the notebook?"
         )
     _answers(np.asarray(ask(carrying, greys, name="Your model")), due, greys, model)
     return (
@@ -145,7 +153,10 @@ def _answers(got: np.ndarray, due: np.ndarray, greys: np.ndarray, model: Any) ->
     if np.allclose(got, np.asarray(model(greys / 127.5 - 1)), rtol=1e-3):
         wrong(f"{did} It makes -1 to 1; the given model was trained on 0 to 1. Which two numbers change?")
     if not np.allclose(got, due, atol=1e-4):
-        wrong(f"{did} By what is each grey multiplied on its way in?")
+        wrong(
+            f"{did} By what is each grey multiplied on its way in? And is the given model in it, weights "
+            "and all?"
+        )
 
 
 TO_UNIT = Exercise(
@@ -157,12 +168,13 @@ TO_UNIT = Exercise(
         "batch.astype(…).",
         "batch.astype(np.float32) / 255",
     ),
+    needs_keras=True,  # some will call a layer
 )
 CARRY = Exercise(
     _carry,
     carry,
     (
-        "A model can be a layer of another: keras.Sequential([first, second, model]).",
+        "A model can be a layer of another: keras.Sequential([this, that, model]).",
         "keras.layers.Rescaling(1 / 255) multiplies every number by 1 / 255.",
         "keras.Sequential([keras.layers.Input(model.input_shape[1:]), keras.layers.Rescaling(1 / 255), "
         "model])",
