@@ -577,3 +577,22 @@ history = model.fit(sequence, steps_per_epoch=len(sequence), epochs=3, verbose=0
 print(json.dumps([len(sequence), len(history.history["loss"]), sequence.epoch]))
 """
     assert answer(code, cwd=tmp_path) == [2, 3, 3]
+
+
+def test_where_python_itself_stumbles_a_source_is_asked_again(bands):
+    """cpython#106905: reading headers of .npy files from several threads, before 3.11.8 and 3.12.2."""
+
+    class Stumbling(Bands):
+        failures, words = {3: 2, 7: 1}, "AST constructor recursion depth mismatch (before=45, after=42)"
+
+        def __getitem__(self, position):
+            if self.failures.get(position):
+                self.failures[position] -= 1
+                raise SystemError(self.words)
+            return super().__getitem__(position)
+
+    sequence = ImageSequence.from_source(Stumbling(bands), np.arange(len(bands)), 8)
+    np.testing.assert_array_equal(sequence[0][0], np.stack([np.load(path) for path in bands[:8]]))
+    Stumbling.failures, Stumbling.words = {9: 1}, "another fault"
+    with pytest.raises(ImageError, match="SystemError: another fault"):
+        sequence[1]

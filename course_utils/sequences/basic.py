@@ -303,8 +303,23 @@ class ImageSequence(keras.utils.PyDataset):
 
 def _own(source: Source, position: int) -> np.ndarray:
     """A source's array, to do with as one likes: working in place must not change what the source keeps."""
-    array = source[position]
+    array = _read(source, position)
     return array.copy() if isinstance(array, np.ndarray) and not isinstance(source, FileSource) else array
+
+
+def _read(source: Source, position: int) -> np.ndarray:
+    """What a source gives, asked again where Python itself stumbled.
+
+    `np.load` reads a file's header with `ast.literal_eval`; before 3.11.8 and 3.12.2 that fails now and then
+    when several threads do it (cpython#106905).
+    """
+    for _ in range(9):
+        try:
+            return source[position]
+        except SystemError as error:
+            if "recursion depth mismatch" not in str(error):
+                raise
+    return source[position]
 
 
 def _fill(
