@@ -127,16 +127,7 @@ class Exercise:
 
     def judge(self, answer: Any) -> Verdict:
         """The verdict on an answer, found in this process and without a limit."""
-        try:
-            return Verdict("right", self._inspect(answer))
-        except Found as found:
-            return found.verdict
-        except Exception as error:  # not the learner's code: `ask` calls that
-            return Verdict(
-                "wrong",
-                f"The check cannot make sense of what your code returns ({type(error).__name__}: {error}). "
-                "Is it what the task asks for?",
-            )
+        return _judge(self._inspect, answer)
 
     def check(self, answer: Any) -> None:
         """Prints the verdict. Never raises, so that Run All goes on."""
@@ -147,10 +138,10 @@ class Exercise:
     def _in_a_child(self, answer: Any) -> Verdict:
         """The verdict, found in a process that may take so much time and memory."""
         try:
-            sent = pack(answer)
+            packed = pack(answer)
         except Exception as error:
             return Verdict("wrong", f"Your code uses something that cannot leave the notebook: {error}")
-        outcome = run_limited(_judge, self._inspect, sent, allowance=ALLOWANCE, timeout=SECONDS)
+        outcome = run_limited(_judge_packed, self._inspect, packed, allowance=ALLOWANCE, timeout=SECONDS)
         print(outcome.stdout, end="")  # what the learner's code printed
         return outcome.value or Verdict("wrong", _cut_short(outcome))
 
@@ -181,8 +172,21 @@ class Exercise:
         print(inspect.getsource(self._solution).rstrip())
 
 
-def _judge(inspect_answer: Callable[[Any], str], sent: bytes) -> Verdict:
-    return Exercise(inspect_answer, _judge, ()).judge(cloudpickle.loads(sent))
+def _judge(inspect_answer: Callable[[Any], str], answer: Any) -> Verdict:
+    try:
+        return Verdict("right", inspect_answer(answer))
+    except Found as found:
+        return found.verdict
+    except Exception as error:  # not the learner's code: `ask` calls that
+        return Verdict(
+            "wrong",
+            f"The check cannot make sense of what your code returns ({type(error).__name__}: {error}). "
+            "Is it what the task asks for?",
+        )
+
+
+def _judge_packed(inspect_answer: Callable[[Any], str], packed: bytes) -> Verdict:
+    return _judge(inspect_answer, cloudpickle.loads(packed))
 
 
 _TOO_LONG = (
