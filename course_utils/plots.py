@@ -145,7 +145,10 @@ def curves(
     Returns:
         The picture; its alt text says how high each run went and how it ended.
     """
-    words = guess_in_words(guess, list(runs.values())[-1].growth / unit, " times", close=1.5)
+    times = list(runs.values())[-1].growth / unit
+    words = guess_in_words(guess, times, " times", close=1.5) + (
+        "" if guess is None else f" It is {times:.1f}."
+    )
     figure, axes = new_figure(height=3.2)
     said = []
     for (name, run), colour, style in zip(runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False):

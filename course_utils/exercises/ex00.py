@@ -63,11 +63,6 @@ def _images_that_fit(answer) -> str:
     if isinstance(got, float) and not got.is_integer():
         wrong(f"{did} {got:,.2f}. Can a part of an image be loaded? {due:,} fit.")
     got = _whole(got, due, "Images")
-    if got == due + 1:
-        wrong(
-            f"{did} {got:,}: that many take {got * 1024 * 1024 * 4:,} bytes, of 8,000,000,000. Which way to "
-            "round?"
-        )
     if got == case[0] * 1024 * 1024 * 4:
         wrong(f"{did} {got:,}. {due:,} fit. Larger images: should more of them fit, or fewer?")
     for arguments in (case, (100, 2, 3, 1, 1), (96, 2, 3, 1, 4), (10, 2, 2, 3, 1), (10**9, 256, 200, 3, 4)):
@@ -75,6 +70,11 @@ def _images_that_fit(answer) -> str:
         if (got := _whole(ask(answer, *arguments), due, "Images")) != due:
             shape = "memory={:,}, height={}, width={}, channels={}, bytes_each={}".format(*arguments)
             one = bytes_needed(1, *arguments[1:])
+            if got == due + 1:
+                wrong(
+                    f"With {shape} yours says {got:,}: that many take {got * one:,} bytes. Which way to "
+                    "round?"
+                )
             wrong(
                 f"With {shape} yours says {got:,}; {due:,} fit. One image takes {one:,} bytes: how do you "
                 "get there?"

@@ -164,7 +164,8 @@ def _on_epoch_end(answer: type) -> str:
 
 def _next_order(sequence: Any) -> np.ndarray:
     kept = {name: np.array(getattr(sequence, name)) for name in ("image_paths", "labels", "order")}
-    ask(sequence.on_epoch_end, name="on_epoch_end", empty=True)
+    then = "A generator comes from a call, `np.random.default_rng()`: is it called, brackets and all?"
+    ask(sequence.on_epoch_end, name="on_epoch_end", empty=True, then=then)
     for moved, other in (("labels", "image_paths"), ("image_paths", "labels")):
         if not np.array_equal(getattr(sequence, moved), kept[moved]):
             wrong(
@@ -286,7 +287,11 @@ def _images(sequence: Any, idx: int, labels: list) -> np.ndarray:
             f"The images of batch {idx} are {images.dtype}; float32 was due, half as large. Where does it "
             "change?"
         )
-    own = np.asarray(own)
+    if not isinstance(own, np.ndarray):
+        wrong(
+            f"The labels of batch {idx} are a {type(own).__name__}; `fit` wants an array. What does "
+            "`np.array` do?"
+        )
     if images.max() <= 1:
         wrong(
             f"Your values end at {images.max():.2f}; 0 to 255 were due. (Dividing has a notebook of its "

@@ -54,8 +54,11 @@ def _unharmed(given: tuple[np.ndarray, ...], copies: tuple[np.ndarray, ...]) -> 
 
 def _mirror(answer) -> str:
     images, side = _batch(), SIDE.copy()
-    pictures, labels = _two(ask(answer, images, side), "(images, side)")
+    got = ask(answer, images, side)
+    pictures, labels = _two(got, "(images, side)")
     _unharmed((images, side), (_batch(), SIDE))
+    if isinstance(got[0], list):
+        wrong("Your pictures are a list; one array was due, as it was given. Which index does it in one go?")
     if labels.shape == images.shape:
         wrong("You return the labels first: the pictures first, then the labels.")
     if pictures.shape != images.shape:

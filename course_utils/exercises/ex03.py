@@ -127,9 +127,10 @@ def _carry(answer) -> str:
             "A Lambda layer is Python code, and `load_model` refuses it in a stranger's file. Which layer "
             "of Keras multiplies by a number?"
         )
-    if carrying.input_shape != model.input_shape:
+    takes = getattr(carrying, "input_shape", model.input_shape)  # none so far, without an Input
+    if takes != model.input_shape:
         wrong(
-            f"Your model takes {carrying.input_shape}, the given one {model.input_shape}. Did you use the "
+            f"Your model takes {takes}, the given one {model.input_shape}. Did you use the "
             "model and the shape that you are given, or those of the notebook?"
         )
     _answers(np.asarray(ask(carrying, greys, name="Your model")), due, greys, model)
@@ -143,7 +144,7 @@ def _answers(got: np.ndarray, due: np.ndarray, greys: np.ndarray, model: Any) ->
     """Whether the answers are those of the model that is given the range 0 to 1."""
     if got.shape != due.shape:
         wrong(f"Your model answers with {got.shape}; {due.shape} was due. Does the given model come last?")
-    did = f"For one picture your model says {got.flat[0]:.3g}; {due.flat[0]:.3g} was due."
+    did = f"For one picture your model says {got.flat[0]:.4g}; {due.flat[0]:.4g} was due."
     if np.allclose(got, np.asarray(model(greys)), rtol=1e-3):
         wrong(f"{did} That is what the given model says of 0 to 255. Where is the division?")
     if np.allclose(got, np.asarray(model(greys * 255)), rtol=1e-3):

@@ -117,8 +117,8 @@ def histograms(image: np.ndarray, values: Mapping[str, np.ndarray], *, name: str
 
     Args:
         image: (height, width, 1 or 3), values 0 to 255.
-        values: how the picture was met -> its numbers then. The first is shown, from its own least number in
-            black to its own greatest in white.
+        values: how the picture was met -> its numbers then. The first is shown: 0 is black and 1 white, or,
+            where it has numbers beyond, its least and its greatest.
         name: of what made the numbers.
         alt: what it shows, in words.
     """
@@ -126,6 +126,8 @@ def histograms(image: np.ndarray, values: Mapping[str, np.ndarray], *, name: str
     before, after, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.5))
     numbers = next(iter(values.values()))
     low, high = float(numbers.min()), float(numbers.max())
+    if 0 <= low and high <= 1:  # as it should be: then dark stays dark
+        low, high = 0.0, 1.0
     draw_image(before, image)
     draw_image(after, (numbers - low) / max(high - low, 1e-6) * 255)
     before.set_title("the picture\nblack is 0, white is 255", fontsize=10)
