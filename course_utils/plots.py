@@ -145,10 +145,10 @@ def curves(
     Returns:
         The picture; its alt text says how high each run went and how it ended.
     """
-    times = list(runs.values())[-1].growth / unit
-    words = guess_in_words(guess, times, " times", close=1.5) + (
-        "" if guess is None else f" It is {times:.1f}."
-    )
+    words = ""
+    if guess is not None:
+        times = list(runs.values())[-1].growth / max(unit, 1)  # measured, a unit may be nothing
+        words = f"{guess_in_words(guess, times, ' times', close=1.5)} It is {times:.1f}."
     figure, axes = new_figure(height=3.2)
     said = []
     for (name, run), colour, style in zip(runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False):

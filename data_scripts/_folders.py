@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -35,6 +36,16 @@ def default_folder(name: str) -> Path:
     """data/NAME in the project's folder, or in the current one outside the project."""
     project = Path(__file__).resolve().parent.parent
     return (project if (project / "pyproject.toml").is_file() else Path.cwd()) / "data" / name
+
+
+def printed(program: str, make: Callable[[], Path]) -> int:
+    """Prints the path that a program made; returns its exit status: 0, or 2 with a message on stderr."""
+    try:
+        print(make())
+    except (OSError, ValueError) as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from PIL import Image
 from requests import RequestException  # what pooch lets through
 from tqdm import tqdm
 
-from ._folders import Maker, default_folder, write_labels
+from ._folders import Maker, default_folder, printed, write_labels
 
 # size in pixels: address and MD5 checksum of the archive, as the set's authors publish them
 ARCHIVES = {
@@ -232,12 +232,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--archive", metavar="FILE.npz", help="use this file, downloaded by hand before")
     parser.add_argument("--force", action="store_true", help="replace FOLDER, if this program made it")
     given = parser.parse_args(arguments)
-    try:
-        print(fetch(given.folder, size=given.size, archive=given.archive, force=given.force))
-    except (OSError, ValueError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return printed(
+        parser.prog, lambda: fetch(given.folder, size=given.size, archive=given.archive, force=given.force)
+    )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from tqdm import tqdm
 
 from course_utils.checks import check_whole
 
-from ._folders import Maker, default_folder, write_labels
+from ._folders import Maker, default_folder, printed, write_labels
 
 MAKER = Maker("data_scripts.make_dataset", version=2, pictures=r"p\d{4,}_[1-6]\.png")
 COLUMNS = ("file", "label", "side", "patient", "split", "x", "y", "radius")
@@ -434,12 +434,12 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=int, default=default, metavar=metavar, help=text)
     parser.add_argument("--force", action="store_true", help="replace FOLDER, if this program made it")
     given = parser.parse_args(arguments)
-    try:
-        print(ensure(given.folder, images=given.images, size=given.size, seed=given.seed, force=given.force))
-    except (OSError, ValueError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return printed(
+        parser.prog,
+        lambda: ensure(
+            given.folder, images=given.images, size=given.size, seed=given.seed, force=given.force
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 
 from course_utils.checks import check_whole
 
-from ._folders import Maker, default_folder, write_labels
+from ._folders import Maker, default_folder, printed, write_labels
 
 # Name -> the petals' colour, how many there are, and how broad each is, in parts of the blossom's radius.
 FLOWERS = {
@@ -108,12 +108,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=SEED, metavar="S", help="another seed, other pictures")
     parser.add_argument("--force", action="store_true", help="replace FOLDER, if this program made it")
     given = parser.parse_args(arguments)
-    try:
-        print(ensure(given.folder, each=given.each, seed=given.seed, force=given.force))
-    except (OSError, ValueError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return printed(
+        parser.prog, lambda: ensure(given.folder, each=given.each, seed=given.seed, force=given.force)
+    )
 
 
 if __name__ == "__main__":

@@ -306,7 +306,6 @@ EXERCISES = {
 def test_stub_not_yet_solution_right_and_printed(name, capsys):
     exercise, notebook = EXERCISES[name]
     space = {"np": np, "keras": keras, "load_image": load_image, "BasicSequence": basic(), "cv2": cv2}
-    space |= {"PyDataset": core.PyDataset}
     space["warp"] = definition(N02, "warp", np=np, cv2=cv2)
     exercise.check(definition(notebook, name, **space))
     assert capsys.readouterr().out.startswith("Not yet. ")

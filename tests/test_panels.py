@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import ipywidgets
 import numpy as np
@@ -338,3 +339,14 @@ def test_the_way_marks_one_part_and_an_arrow_says_where_a_pixel_is_read():
     old, new = np.zeros((2, 40, 40, 1))
     one, other = (plots.read_from(old, new, [((5, -3), end)]) for end in ((2, 1), (-9, 8)))
     assert "(5, -3) from (2, 1)" in one.alt and one.png != other.png
+
+
+def test_a_guess_of_times_says_what_came_out():
+    runs = {"Sequence": SimpleNamespace(growth=26e6, seconds=[0, 1], bytes=[0, 26e6], baseline=0)}
+    said = plots.curves(runs, limit=60e6, guess=4, unit=20e6).alt
+    assert said.endswith("Your guess, 4 times: 3.1 times too high. It is 1.3.")
+    assert "close. It is 1.3." in plots.curves(runs, limit=60e6, guess=1, unit=20e6).alt
+    assert (
+        plots.curves(runs, limit=60e6, guess=1, unit=0).alt
+        and "guess" not in plots.curves(runs, limit=60e6).alt
+    )

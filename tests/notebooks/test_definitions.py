@@ -1,5 +1,7 @@
 """What a notebook defines, against the mirror in course_utils that the rest of the course imports."""
 
+import math
+
 import cv2
 import keras
 import numpy as np
@@ -103,6 +105,12 @@ def test_the_draws_of_notebook_02_are_the_packages(augmenting):
         transform = Augmentation(0.7).draw(5, 1, position)
         np.testing.assert_allclose(draw(5, 1, position, 0.7).ravel(), transform.linear(), atol=1e-12)
         assert tilt_of(draw(5, 1, position, 0.7)) == pytest.approx(transform.tilt)
+
+
+def test_what_notebook_02_says_of_gentle_turns():
+    """Strength 0.15 turns by 11° at most."""
+    turns = [abs(math.degrees(Augmentation(0.15).draw(0, 0, position).angle)) for position in range(2000)]
+    assert 10 < max(turns) <= 0.15 * 0.2 * 360 < 11
 
 
 def test_the_class_of_notebook_03_and_its_mirror_give_the_same_batches(xrays):
