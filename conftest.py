@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from course_utils.memory import megabytes, memory_now
+from course_utils.memory import megabytes, memory_now, memory_with_files
 from data_scripts import make_dataset, make_flowers
 
 ROOT = Path(__file__).parent
@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent
 # What a kernel and its children may take at any moment. With TensorFlow's libraries (0.43 GB of files, which
 # are not counted) that is 1.2 GB, and leaves room for JupyterLab in Binder's 2 GB.
 NOTEBOOK_BYTES = 0.75e9
+# What a kernel that leaves TensorFlow to its children holds between two cells, libraries included.
+LIGHT_KERNELS, LIGHT_BYTES = {"04_memory_budget.ipynb"}, 0.25e9
 
 
 def made_labels() -> Path:
@@ -49,6 +51,9 @@ def pytest_runtest_call(item):
     with _watched(kernel.km.provisioner.pid) as figures:
         result = yield
     assert max(figures) < NOTEBOOK_BYTES, f"kernel and children took {megabytes(max(figures))}"
+    if item.path.name in LIGHT_KERNELS:
+        held = memory_with_files(kernel.km.provisioner.pid)
+        assert held < LIGHT_BYTES, f"the kernel holds {megabytes(held)}"
     return result
 
 

@@ -3,8 +3,8 @@
 A room a subject; each imports only rooms below it:
 
     panels, exercises       what a notebook shows and asks      (panels: the only room with ipywidgets)
-    plots, budget           pictures; memory reckoned before it is spent
-    sequences               the three Sequences                 (the only room with Keras)
+    plots, budget           pictures; memory known before it is spent   (budget's children train)
+    sequences               the three Sequences                 (the only room whose import brings Keras)
     sources, augmentation, normalisation, threads, notebook
     images, dataset, order  a file, a table of files, who reads what
     formats                 what Pillow does not tell of a file
@@ -13,7 +13,7 @@ A room a subject; each imports only rooms below it:
 
 The names below load on first use, so that a child process which measures memory never pays for Keras
 (importing TensorFlow 2.21 alone costs about 0.75 GB and several seconds). Panels, plots and exercises are
-imported from their rooms: `from course_utils.panels import CutTheDeck`.
+imported from their rooms: `from course_utils.panels import CutTheDeck`; so is what `budget` has.
 """
 
 from importlib import import_module

@@ -130,6 +130,46 @@ def bars(
     return Picture(figure, f"Bars. {said}. {words}".rstrip())
 
 
+def stacked(
+    parts: Mapping[str, float],
+    limits: Mapping[str, float],
+    *,
+    alt: str,
+    guess: float | None = None,
+    measured: float | None = None,
+) -> Picture:
+    """One bar of stacked parts against one or two limits; a limit off the scale is named at the edge.
+
+    Args:
+        parts: what -> bytes, from left to right.
+        limits: name -> bytes.
+        alt: what it shows, in words.
+        guess: the learner's guess of their sum, in MB, which is answered in words; None for none.
+        measured: bytes, drawn as a dot; None for none.
+    """
+    total = sum(parts.values())
+    words = guess_in_words(guess, total / 1e6, " MB")
+    figure, axes = new_figure(height=2.6)
+    right = max(total, measured or 0, min(limits.values())) * 1.15
+    left = 0.0
+    looks = zip((GREY, BLUE, GREEN, SKY, ORANGE), ("", "//", "..", "xx", "\\\\"), strict=True)
+    for (name, size), (colour, hatch) in zip(parts.items(), looks, strict=False):
+        axes.barh([0], [size / 1e6], left=left, color=colour, hatch=hatch, edgecolor="white", height=0.5,
+                  label=f"{name}: {megabytes(size)}")  # fmt: skip
+        left += size / 1e6
+    for (name, limit), style in zip(limits.items(), ("-", "--"), strict=False):
+        off = "" if limit <= right else " (off the scale)"
+        axes.axvline(limit / 1e6, color=RED, linewidth=2.5, linestyle=style,
+                     label=f"{name}: {megabytes(limit)}{off}")  # fmt: skip
+    if measured is not None:
+        axes.plot([measured / 1e6], [0], "o", color="black", markersize=11, markeredgecolor="white",
+                  linestyle="", label=f"rehearsed: {megabytes(measured)}")  # fmt: skip
+    axes.set(xlim=(0, right / 1e6), ylim=(-0.4, 0.4), yticks=[], xlabel="MB")
+    axes.set_title(words, loc="left", fontsize=11, fontweight="bold")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return Picture(figure, f"{alt} {words}".rstrip())
+
+
 def curves(
     runs: Mapping[str, PeakMeter | Outcome], *, limit: float, guess: float | None = None, unit: float = 1
 ) -> Picture:

@@ -13,7 +13,7 @@ from PIL import Image
 
 import course_utils
 from course_utils import augmentation, budget, order, plots
-from course_utils.panels import same_picture_same_numbers
+from course_utils.panels import WillItRun, same_picture_same_numbers
 from course_utils.sources import color
 from tests.running import ROOT, run
 
@@ -29,6 +29,18 @@ EXAMPLES = {
     for test in doctest.DocTestFinder(exclude_empty=True).find(import_module(module))
     if test.examples
 }
+
+
+def build_model(image_shape):
+    """A model, as a reader's cell builds it; sent to a child with all that it names."""
+    import keras
+
+    model = keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+build_model.__module__ = "__main__"  # so that it travels by value
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +72,13 @@ def reader(tmp_path_factory):
     albumentations = SimpleNamespace(Compose=compose, RandomGamma=object, GaussNoise=object)
     public = {name: getattr(course_utils, name) for name in course_utils.__all__}
     public |= vars(budget) | vars(order) | vars(color) | vars(same_picture_same_numbers)
-    public |= {"tilt_of": augmentation.tilt_of, "guess_in_words": plots.guess_in_words}
+    public |= {"WillItRun": WillItRun}
+    public |= {"cost": budget.ModelCost((64, 64, 1), "float32", 290e6, 10e6, 3e6, 1e6, 4e3)}
+    public |= {
+        "build_model": build_model,
+        "tilt_of": augmentation.tilt_of,
+        "guess_in_words": plots.guess_in_words,
+    }
     return folder, public | {
         "A": albumentations, "keras": keras, "math": math, "np": np, "model": model, "paths": paths,
         "masks": masks, "npy_paths": npy_paths, "labels": np.arange(N) % 2, "ages": np.arange(N),
@@ -73,6 +91,7 @@ FRESH = """
 import doctest, importlib, sys, numpy as np, course_utils
 name = sys.argv[1]
 public = {each: getattr(course_utils, each) for each in ("PeakMeter", "memory_limit", "run_limited")}
+public["memory_free"] = importlib.import_module("course_utils.memory").memory_free
 module = importlib.import_module(name.rpartition(".")[0])
 tests = doctest.DocTestFinder().find(module, globs=public | {"np": np})
 runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)

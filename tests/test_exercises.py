@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from course_utils import load_image
-from course_utils.exercises import core, ex00, ex01, ex02, ex03
-from tests.running import definition
+from course_utils.exercises import core, ex00, ex01, ex02, ex03, ex04
+from tests.running import cells, definition
 
 N00, N01 = "00_start_here.ipynb", "01_basic_sequence.ipynb"
-N02, N03 = "02_augmentation.ipynb", "03_normalisation.ipynb"
+N02, N03, N04 = "02_augmentation.ipynb", "03_normalisation.ipynb", "04_memory_budget.ipynb"
 
 
 def numbers(length, item):
@@ -287,6 +287,51 @@ MISTAKES = [
 def test_a_mistake_meets_its_own_hint(exercise, answer, said):
     verdict = exercise.judge(answer)
     assert verdict.status == "wrong" and said in verdict.text, verdict.text
+
+
+def setting(**changes):
+    return ex04.GIVEN | changes
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        ("uint8", "Where are the four settings, by name?"),
+        (setting(batch_size=16), "Your batches hold 16 images. That is another training"),
+        (setting(dtype="float16"), "serves no 'float16'"),
+        (setting(queue=2), "differ in queue"),
+        ({"batch_size": 64, "dtype": "uint8", "workers": 2}, "differ in max_queue_size"),
+        (setting(workers=1), "With workers=1 there is no queue: that fits. But"),
+        (setting(max_queue_size=0), "without a bound"),
+        (setting(max_queue_size=-1), "Keras would refuse it: max_queue_size must be a whole number"),
+        (setting(max_queue_size="2"), "Keras would refuse it: max_queue_size"),
+    ],
+)
+def test_a_setting_is_answered_by_what_it_does(answer, said):
+    verdict = ex04.SETTINGS_THAT_FIT.judge(answer)
+    assert verdict.status == "wrong" and said in verdict.text, verdict.text
+
+
+def test_settings_are_judged_by_a_run(capsys):
+    """Untouched, too long a queue, and right: the last two train in a child."""
+    exercise = ex04.SETTINGS_THAT_FIT
+    exercise.check(dict(ex04.GIVEN))
+    assert capsys.readouterr().out.startswith("Not yet. ")
+    died = exercise.judge(setting(max_queue_size=9))
+    assert died.status == "wrong" and "over a limit of 500 MB. About 13 batches of 17 MB" in died.text
+    exercise.solution()
+    space = {}
+    exec(capsys.readouterr().out, space)
+    exercise.check(space["settings_that_fit"]())
+    assert capsys.readouterr().out.startswith("Right. It ran, in a child of its own: ")
+
+
+def test_the_settings_of_04_are_the_given_ones():
+    assert "ex04.SETTINGS_THAT_FIT.check(my_settings)" in "".join(cell.source for cell in cells(N04, "code"))
+    [stub] = [cell.source for cell in cells(N04, "code") if "my_settings = {" in cell.source]
+    space = {}
+    exec(stub.split("ex04.SETTINGS")[0].replace("from course_utils.exercises import ex04", ""), space)
+    assert space["my_settings"] == ex04.GIVEN
 
 
 EXERCISES = {

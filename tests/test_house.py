@@ -21,7 +21,7 @@ STOREYS = (
 # Whoever else wants one of these goes through the room that has it.
 LIBRARIES = {
     "ipywidgets": {"panels"},
-    "keras": {"sequences", "exercises"},  # one exercise builds a model
+    "keras": {"sequences", "budget", "exercises"},  # one exercise builds a model
     "matplotlib": {"panels", "plots"},
     "PIL": {"images"},
     "cv2": {"augmentation"},

@@ -17,9 +17,12 @@ import pytest
 
 from course_utils.memory import (
     MEMORY_KIND,
+    MemoryLimit,
     PeakMeter,
+    limit,
     limited,
     megabytes,
+    memory_free,
     memory_limit,
     memory_now,
     memory_with_files,
@@ -503,6 +506,22 @@ def test_an_import_that_fails():
     outcome = run_limited(hoard, 1, imports=("no_such_module",))
     assert outcome.ended == "error"
     assert "no_such_module" in outcome.error
+
+
+def test_another_thread_ends_a_child_before_its_time():
+    stop = threading.Event()
+    threading.Timer(1.5, stop.set).start()
+    outcome = run_limited(time.sleep, 60, stop=stop)
+    assert (outcome.ended, outcome.reason, outcome.value) == ("stopped", "stopped on request", None)
+
+
+def test_what_is_free_lies_below_the_limit(monkeypatch):
+    free = memory_free()
+    assert 0 < free <= memory_limit().bytes
+    monkeypatch.setattr(limit, "memory_limit", lambda: MemoryLimit(memory_now() + 5 * 10**6, "a test"))
+    assert memory_free() < 10**7
+    monkeypatch.setattr(limit, "memory_limit", lambda: MemoryLimit(1, "a test"))
+    assert memory_free() == 0
 
 
 @posix

@@ -34,6 +34,7 @@ AUGMENT, NORMAL = "course_utils/augmentation", "course_utils/normalisation"
 IMAGES, ORDER, DATASET = "course_utils/images", "course_utils/order", "course_utils/dataset"
 PANELS, EXERCISE = "course_utils/panels/is_it_still_true", "course_utils/exercises/ex02"
 FETCH, SPLITS, TREE = "data_scripts/fetch_dataset", "data_scripts/_splits", "data_scripts/_tree"
+BUDGET = "course_utils/budget/arithmetic"
 FOLLOW, COLOR = "course_utils/sequences/follow", "course_utils/sources/color"
 CLIPPED = "np.minimum(values, 255).astype(np.float32)"
 RESIZED = "image = _resize(image, (target_size[{}], target_size[{}])"
@@ -63,6 +64,8 @@ MUTATIONS = {
     "given split drawn": (TREE, "parts if len(set(", "{} if len(set(", "layouts", "above_the_classes"),
     "epoch not followed": (FOLLOW, "sequence.epoch = epoch", "sequence.epoch = 0", "callers", "did_not_tell"),
     "colour is grey": (COLOR, "> APART", "> 999", "color", "patch"),
+    "one batch forgotten": (BUDGET, "queued + 2, l", "queued + 1, l", "budget", "batches_alive"),
+    "no play": (BUDGET, "base + PLAY * (total - base) + play", "total", "budget", "sums_that"),
     "checksum ignored": (FETCH, '"md5") == md5', '"md5") != ""', "fetch_dataset", "wrong_checksum"),
 }  # fmt: skip
 

@@ -5,6 +5,8 @@ import io
 import itertools
 import json
 import re
+import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,9 +18,10 @@ from PIL import Image
 
 from conftest import made_labels
 from course_utils import panels, plots, read_labels
-from course_utils.memory import MemoryLimit
+from course_utils.budget import ModelCost, Rehearsal, TrainingFailed
+from course_utils.memory import MemoryLimit, Outcome
 from course_utils.order import cut
-from course_utils.panels import multiply_the_shape
+from course_utils.panels import multiply_the_shape, will_it_run
 from course_utils.panels.same_picture_same_numbers import broken_order
 from data_scripts.index_folder import index
 
@@ -44,7 +47,26 @@ def met_among_others():
     return panel
 
 
+COST = ModelCost((256, 256, 1), "float32", 290e6, 10e6, 3e6, 1e6, 4e3)
+
+
+def build_model(image_shape):
+    """Sent nowhere: the tests put another `rehearse` in the place of the real one."""
+
+
+def make_sequence(settings):
+    """Likewise."""
+
+
+def in_processes():
+    """Set so that every control shows: one worker thread has no queue."""
+    panel = panels.WillItRun(COST, build_model, make_sequence, limit=SMALL)
+    panel.kind.value = "processes"
+    return panel
+
+
 PANELS = {
+    "run": in_processes,
     "true": lambda: panels.IsItStillTrue(pictures(), side=48),
     "true, lesions unknown": lambda: panels.IsItStillTrue(pictures(known=False), side=48),
     "same": met_among_others,
@@ -135,6 +157,95 @@ def test_will_it_fit_counts_three_batches_and_knows_the_limit():
     assert "903 MB. The images fit here" in panel.shown.alt
     panel.side.value = 1024
     assert "The images do not fit here" in panel.shown.alt
+
+
+def test_will_it_run_says_what_fits_and_what_to_change():
+    panel = panels.WillItRun(COST, build_model, make_sequence, limit=SMALL)
+    alt = panel.shown.alt
+    assert "8.4 MB a batch. About 522 MB at the peak, 625 MB at the most. Here: fits. On Binder: fits." in alt
+    assert "dtype float32 → uint8, which saves 80 MB" in alt
+    panel.batch_size.value = 128
+    assert "Here: does not fit. On Binder: fits." in panel.shown.alt
+    panel.side.value = 512
+    assert "The model was weighed at 256; its part is scaled." in panel.shown.alt
+    assert "On Binder: does not fit." in panel.shown.alt
+    panel.workers.value, panel.dtype.value, panel.batch_size.value = 1, "uint8", 1
+    assert "One worker thread: no queue." in panel.shown.alt and "saves" not in panel.shown.alt
+
+
+def rehearsing(monkeypatch, result):
+    """A panel whose rehearsal waits until it is let go; then it gives, or raises, the result."""
+    panel, go, asked = panels.WillItRun(COST, build_model, make_sequence, limit=SMALL), threading.Event(), []
+
+    def rehearse(function, sequence, *, allowance, stop):
+        asked.append((sequence.args[0], allowance))
+        while not go.wait(0.02) and not stop.is_set():
+            pass
+        if stop.is_set():
+            raise TrainingFailed("the rehearsal: stopped on request")
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr(will_it_run, "rehearse", rehearse)
+    return panel, go, asked
+
+
+def outcome(ended="finished"):
+    return Outcome(ended, "by the limit", allowance=10**8, baseline=3 * 10**8, peak=48 * 10**7)
+
+
+def test_a_rehearsal_adds_its_dot_to_the_setting_it_was_made_for(monkeypatch):
+    parts = {"Python and Keras": 3 * 10**8, "batches": 18 * 10**7}
+    panel, go, asked = rehearsing(monkeypatch, Rehearsal(outcome(), parts, True, 15))
+    before, settings = panel.shown.png, panel.settings
+    panel.rehearse.click()
+    assert panel.rehearse.disabled and not panel.stop.disabled
+    panel.batch_size.value = 64  # moved meanwhile: the answer is that of 32
+    go.set()
+    panel.join(20)
+    assert asked == [(settings, None)]  # for it fits by far
+    assert not panel.rehearse.disabled and panel.stop.disabled and panel.status.value.endswith("></span>")
+    assert "Rehearsed" not in panel.shown.alt
+    panel.batch_size.value = 32
+    assert "Rehearsed: 480 MB at the peak" in panel.shown.alt and panel.shown.png != before
+
+
+def test_where_a_rehearsal_might_not_fit_it_gets_an_allowance(monkeypatch):
+    panel, go, asked = rehearsing(monkeypatch, Rehearsal(outcome("limit"), {}, False, 0))
+    monkeypatch.setattr(will_it_run, "memory_free", lambda: 10**8)
+    go.set()
+    panel.rehearse.click()
+    panel.join(20)
+    assert asked[0][1] == 10**8 and "Died of its allowance" in panel.view.value
+
+
+def test_a_rehearsal_says_how_long_it_takes_and_can_be_stopped(monkeypatch):
+    panel, _, _ = rehearsing(monkeypatch, None)
+    panel.rehearse.click()
+    deadline = time.monotonic() + 20
+    while "Rehearsing in a process of its own: " not in panel.status.value:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    panel.stop.click()
+    panel.join(20)
+    assert "Stopped." in panel.status.value and panel.rehearsed == {} and not panel.rehearse.disabled
+
+
+@pytest.mark.parametrize(
+    "result, said",
+    [
+        (TrainingFailed("the rehearsal: ended by ValueError\nmore"), "the rehearsal: ended by ValueError<"),
+        (TypeError("f cannot be sent <b>"), "f cannot be sent &lt;b&gt;"),
+        (Rehearsal(outcome("limit"), {}, False, 0), "Died of its allowance of 100 MB: by the limit."),
+    ],
+)
+def test_a_rehearsal_that_fails_or_dies_says_so(monkeypatch, result, said):
+    panel, go, _ = rehearsing(monkeypatch, result)
+    go.set()
+    panel.rehearse.click()
+    panel.join(20)
+    assert said in panel.status.value + panel.view.value and not panel.rehearse.disabled
 
 
 def test_is_it_still_true_says_what_the_learner_should_discover():

@@ -112,6 +112,8 @@ class Exercise:
         hints: from gentle to plain.
         needs_keras: whether answers build models. They are looked at in this process, which has Keras
             already, in a thread that may take so long; their memory is not limited.
+        starts_children: whether answers are plain values that the check itself tries out in a child. They are
+            looked at in this process.
     """
 
     def __init__(
@@ -121,9 +123,12 @@ class Exercise:
         hints: tuple[str, ...],
         *,
         needs_keras: bool = False,
+        starts_children: bool = False,
     ):
         self._inspect, self._solution, self.hints = inspect_answer, solution, hints
         self._next, self._guarded = 0, self._in_a_thread if needs_keras else self._in_a_child
+        if starts_children:
+            self._guarded = self.judge
 
     def judge(self, answer: Any) -> Verdict:
         """The verdict on an answer, found in this process and without a limit."""

@@ -3,7 +3,7 @@
 All figures are bytes; a megabyte (MB) is 10**6 bytes. Nothing here needs NumPy or Keras.
 """
 
-from .limit import MemoryLimit, memory_limit
+from .limit import MemoryLimit, memory_free, memory_limit
 from .limited import Outcome, run_limited
 from .meter import MEMORY_KIND, PeakMeter, megabytes, memory_now, memory_with_files
 
@@ -13,6 +13,7 @@ __all__ = [
     "Outcome",
     "PeakMeter",
     "megabytes",
+    "memory_free",
     "memory_limit",
     "memory_now",
     "memory_with_files",

@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
+from .meter import memory_now
+
 try:
     import resource
 except ImportError:  # Windows
@@ -45,6 +47,18 @@ def memory_limit(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgrou
             if soft != resource.RLIM_INFINITY:
                 limits.append(MemoryLimit(soft, f"{source} ({name})"))
     return min(limits, key=lambda limit: limit.bytes)
+
+
+def memory_free() -> int:
+    """Bytes that this process could still take: what the machine has left, or its limit leaves it.
+
+    Other processes under the same limit, such as JupyterLab's server, are not seen.
+
+    Example:
+        >>> 0 <= memory_free() <= memory_limit().bytes
+        True
+    """
+    return max(0, min(psutil.virtual_memory().available, memory_limit().bytes - memory_now()))
 
 
 def _cgroup_limits(proc: Path, cgroups: Path) -> Iterator[MemoryLimit]:

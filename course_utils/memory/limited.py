@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class Outcome:
     """What became of a function in a child process.
 
     Attributes:
-        ended: "finished", "limit" (by the memory limit), "error" or "timeout".
+        ended: "finished", "limit" (by the memory limit), "error", "timeout" or "stopped".
         reason: how it ended, in one sentence.
         value: what the function returned; None unless it finished.
         error: the error's last line and the child's traceback, or what its standard error stream says.
@@ -88,6 +89,7 @@ def run_limited(
     allowance: float | None = None,
     timeout: float = 120,
     imports: Iterable[str] = (),
+    stop: threading.Event | None = None,
     **kwargs: Any,
 ) -> Outcome:
     """Run `function(*args, **kwargs)` in a fresh Python process that may take `allowance` more bytes.
@@ -107,11 +109,12 @@ def run_limited(
 
     Args:
         function: any callable that cloudpickle can send.
-        args, kwargs: its arguments. `allowance`, `timeout` and `imports` cannot be among the names.
+        args, kwargs: its arguments. `allowance`, `timeout`, `imports` and `stop` cannot be among the names.
         allowance: bytes on top of what the child holds once all is loaded; None sets no limit. Below 10 MB,
             the child may have too little to say what happened.
         timeout: seconds for the whole call, the child's start and imports included.
         imports: modules to load before the allowance counts, for what the function imports only when it runs.
+        stop: an event that another thread may set, to end the child before its time.
 
     Returns:
         The Outcome. An error in the child is no error here: look at `ended`.
@@ -160,7 +163,7 @@ def run_limited(
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
             try:
-                cut, sampler = _follow(process, folder, allowance, timeout)
+                cut, sampler = _follow(process, folder, allowance, timeout, stop)
             finally:
                 _end(process)
         return _outcome(folder, process.returncode, cut, sampler, allowance, timeout)
@@ -185,9 +188,13 @@ def _unpickle(path: Path) -> Any:
 
 
 def _follow(
-    process: subprocess.Popen, folder: Path, allowance: int | None, timeout: float
+    process: subprocess.Popen,
+    folder: Path,
+    allowance: int | None,
+    timeout: float,
+    stop: threading.Event | None,
 ) -> tuple[str | None, Sampler | None]:
-    """Sample the child until it ends; say why it must be cut short ("allowance", "timeout"), or None."""
+    """Sample the child until it ends; say what cuts it short ("allowance", "stop", "timeout"), or None."""
     deadline = time.monotonic() + timeout
     sampler, watch, pause = None, False, INTERVAL
     report = folder / "report"
@@ -207,6 +214,8 @@ def _follow(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE)
             break
+        if stop and stop.is_set():
+            return "stop", sampler
         left = deadline - time.monotonic()
         if left <= 0:
             return "timeout", sampler
@@ -265,6 +274,8 @@ def _outcome(
     value, error = None, report.get("error", "") or stderr
     if cut == "allowance":
         ended, reason = "limit", f"the child grew past its allowance of {megabytes(allowance)} and was ended"
+    elif cut == "stop":
+        ended, reason = "stopped", "stopped on request"
     elif cut == "timeout" and allowance is not None and out_of_memory(stderr):
         ended, reason = "limit", f"ended by the memory limit: it hung, and was ended after {timeout:g} s"
     elif cut == "timeout":

@@ -5,5 +5,13 @@ from .is_it_still_true import IsItStillTrue
 from .multiply_the_shape import MultiplyTheShape
 from .same_picture_same_numbers import SamePictureSameNumbers
 from .will_it_fit import WillItFit
+from .will_it_run import WillItRun
 
-__all__ = ["CutTheDeck", "IsItStillTrue", "MultiplyTheShape", "SamePictureSameNumbers", "WillItFit"]
+__all__ = [
+    "CutTheDeck",
+    "IsItStillTrue",
+    "MultiplyTheShape",
+    "SamePictureSameNumbers",
+    "WillItFit",
+    "WillItRun",
+]

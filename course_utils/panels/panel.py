@@ -2,6 +2,8 @@
 
 import html
 import os
+import threading
+from collections.abc import Sequence
 
 import ipywidgets as widgets
 
@@ -36,17 +38,18 @@ class Panel:
         calls: how often the picture was drawn.
     """
 
-    def __init__(self, rows: list[list[widgets.Widget]]):
+    def __init__(self, rows: list[list[widgets.Widget]], actions: Sequence[widgets.Widget] = ()):
         self.controls = {c.description: c for row in rows for c in row if c.description}
         # Sentence and picture are one value: two would reach the browser one after the other, and disagree.
         self.view, self.problem = widgets.HTML(), widgets.HTML()
         style = widgets.HTML(STYLE, layout={"display": "none"})
-        self.box = widgets.VBox([*map(_row, rows), self.view, self.problem, style])
+        above = [*map(_row, rows), *([_row(actions)] if actions else [])]
+        self.box = widgets.VBox([*above, self.view, self.problem, style])
         self.box.add_class("course-panel")
-        self.calls, self.shown, self._drawing = 0, None, False
+        self.calls, self.shown, self._drawing, self._lock = 0, None, False, threading.RLock()
         for control in self.controls.values():
-            control.observe(self._changed, names="value")
-        self._changed()
+            control.observe(self.redraw, names="value")
+        self.redraw()
 
     def draw(self) -> tuple[str, Picture]:
         """The sentence (plain text) and the picture for the controls as they stand.
@@ -55,7 +58,12 @@ class Panel:
         """
         raise NotImplementedError
 
-    def _changed(self, _change=None) -> None:
+    def redraw(self, _change: object = None) -> None:
+        """Draws anew. A thread that wants it waits for another that draws."""
+        with self._lock:
+            self._redraw()
+
+    def _redraw(self) -> None:
         if self._drawing:  # `draw` itself has set a control, and what it is drawing shows that already
             return
         self._drawing = True
@@ -82,7 +90,7 @@ class Panel:
         return bundle
 
 
-def _row(controls: list[widgets.Widget]) -> widgets.HBox:
+def _row(controls: Sequence[widgets.Widget]) -> widgets.HBox:
     """Controls side by side; on a narrow page, or one zoomed to 200 %, they go on in the next line."""
     return widgets.HBox(controls, layout={"flex_flow": "row wrap"})
 

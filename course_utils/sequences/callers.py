@@ -8,6 +8,7 @@ tests/test_sequences.py would say so.
 import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 
 def _keras_frames() -> Iterator[FrameType]:
@@ -38,3 +39,11 @@ def class_weight_given() -> bool:
     """Whether `fit` was given a `class_weight`."""
     owners = (frame.f_locals.get("self") for frame in _keras_frames())
     return any(getattr(owner, "class_weight", None) is not None for owner in owners)
+
+
+def enqueuer() -> Any:
+    """The queue that the `fit` reads from that called us; None if there is none."""
+    for frame in _keras_frames():
+        if adapter := getattr(frame.f_locals.get("epoch_iterator"), "data_adapter", None):
+            return getattr(adapter, "enqueuer", None)
+    return None

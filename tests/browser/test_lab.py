@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from course_utils import read_labels
-from course_utils.memory import megabytes
+from course_utils.budget.arithmetic import BINDER_RESERVE
+from course_utils.memory import megabytes, memory_limit, memory_now
 
 ROOT = Path(__file__).parents[2]
 SHOTS = Path(__file__).parent / "screenshots"
@@ -233,3 +234,36 @@ def test_03_normaliser_batch_size_strength_and_fill(page):
     assert np.abs(turned - one).mean() > 0.5
     show(page, "strength 1, black beyond the edge", "03_black")
     show_in_other_lights(page, "strength 1, black beyond the edge", "03_black")
+
+
+def test_04_settings_a_rehearsal_and_the_room_that_binder_leaves(page):
+    page.open("04_memory_budget.ipynb")
+    show(page, r"^Predicted: ", "04_predicted")  # as stored
+    cells = ("def build_model", "weigh_model(build_model", "def sequence_for", "WillItRun(")
+    assert labdrive.run_cells(page, SETUP, "paths = [", *cells)
+    first = picture(page, r"^Will it fit\? 32 images of 256 . 256, float32")
+    page.get_by_role("combobox", name="Queue (max_queue_size)").select_option("2")
+    page.get_by_role("combobox", name="Numbers").select_option("uint8")
+    small = picture(page, r"^Will it fit\? 32 images of 256 . 256, uint8: 2\.1 MB a batch")
+    assert first.shape != small.shape or np.abs(first - small).mean() > 0.5
+    page.get_by_role("combobox", name="Threads or processes").select_option("processes")
+    show(page, r"^Will it fit\? .*processes → threads", "04_will_it_run")
+    page.get_by_role("combobox", name="Threads or processes").select_option("threads")
+    page.get_by_role("button", name="Rehearse").click()
+    page.get_by_role("status").filter(has_text="Rehearsing in a process of its own").wait_for()
+    page.set_default_timeout(120_000)
+    page.get_by_role("img", name=re.compile(r"Rehearsed: \d+ MB at the peak")).wait_for()
+    page.set_default_timeout(30_000)
+    show(page, r"Rehearsed: \d+ MB at the peak", "04_rehearsed")
+    show_in_other_lights(page, r"Rehearsed: \d+ MB at the peak", "04_rehearsed")
+    page.get_by_role("combobox", name="Batch size").select_option("64")
+    page.get_by_role("button", name="Rehearse").click()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("status").filter(has_text="Stopped.").wait_for()
+    # What JupyterLab's server and this kernel hold is what a verdict for Binder reserves.
+    server = labdrive.kernel_says(page, "import os; print(os.getppid())")
+    assert memory_now(int(server)) < BINDER_RESERVE
+    meter = page.get_by_text(re.compile(r"^Mem: [\d.]+ / [\d.]+ [GM]B$"))
+    meter.wait_for()
+    limit = float(re.search(r"/ ([\d.]+)", meter.inner_text())[1])
+    assert limit == pytest.approx(memory_limit().bytes / 2**20, rel=0.01)

@@ -17,6 +17,7 @@ from course_utils import (
     read_labels,
 )
 from course_utils.augmentation import Augmentation, tilt_of
+from course_utils.exercises import ex04
 from tests import running
 
 
@@ -71,6 +72,16 @@ def test_what_notebook_01_says_of_weights():
     usual = [layers.Input((256, 256, 1)), layers.Conv2D(32, 3), layers.Flatten(), layers.Dense(1)]
     assert 2.0e6 < keras.Sequential(usual).count_params() < 2.1e6
     assert 23e3 < make_model((64, 64, 1), head(2)[0]).count_params() < 24.5e3
+
+
+def test_the_model_of_notebook_04_is_the_one_of_its_exercise():
+    taught = definition("04_memory_budget.ipynb", "build_model")
+    mine, theirs = (build((64, 64, 1)) for build in (taught, ex04.build_model))
+    as_made = [
+        [(type(layer), layer.get_config() | {"name": ""}) for layer in model.layers]
+        for model in (mine, theirs)
+    ]
+    assert as_made[0] == as_made[1] and mine.loss == theirs.loss
 
 
 @pytest.fixture
