@@ -430,6 +430,12 @@ def raise_text() -> None:
     raise ValueError("RESOURCE_EXHAUSTED: OOM when allocating tensor")
 
 
+def raise_onednn() -> None:
+    raise ValueError(
+        "Operation received an exception:Status: 1, message: could not create a primitive, in file"
+    )
+
+
 def raise_group() -> None:
     raise ExceptionGroup("workers", [ValueError("x"), MemoryError()])
 
@@ -447,6 +453,7 @@ def raise_key() -> None:
     [
         (raise_wrapped, "limit"),
         (raise_text, "limit"),
+        (raise_onednn, "limit"),
         (raise_group, "limit"),
         (raise_gpu, "error"),
         (raise_key, "error"),

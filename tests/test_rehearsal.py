@@ -177,7 +177,7 @@ def test_a_model_is_built_from_a_shape_or_from_nothing(function, got):
 THREE = [
     ("course", 32, 128, "float32", 2, False, 10, "full"),
     ("course", 64, 128, "uint8", 1, False, 10, "full"),
-    ("course", 32, 128, "float32", 2, True, 4, "full"),
+    ("course", 16, 128, "uint8", 4, False, 20, "full"),
 ]
 
 

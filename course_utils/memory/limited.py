@@ -32,9 +32,11 @@ KERNEL_REFUSES = not WINDOWS
 _GRACE = 3.0  # seconds that a child which has sent its value gets to leave by itself
 
 # How a failed allocation reads once a library has turned it into an error of its own: NumPy, C++, TensorFlow,
-# Pillow, the C library, Python's threads. A GPU's memory is another matter: no limit here reaches it.
+# oneDNN (dnnl_out_of_memory is 1), Pillow, the C library, Python's threads. A GPU's memory is another matter:
+# no limit here reaches it.
 _MEMORY_TEXT = re.compile(
     r"MemoryError|bad_alloc|RESOURCE_EXHAUSTED|ResourceExhausted|\bOOM\b|(?i:out of memory)"
+    r"|Status: 1, message: could not"
     r"|Cannot allocate memory|can't start new thread|pthread_create"
 )
 # ... and how C++ (TensorFlow's log, the standard library) begins its last line.

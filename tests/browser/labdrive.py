@@ -26,6 +26,8 @@ FLAGS = [
     "--disable-sync",
 ]
 
+MEMORY_SHOWN = 2 * 10**9  # by JupyterLab's meter, as the limit: what the README says of Binder
+
 
 def chromium_path() -> str | None:
     """Chromium or Chrome as installed here; $CHROMIUM names another. None: there is none."""
@@ -55,6 +57,7 @@ def lab(root: Path):
     port, token, log = _free_port(), secrets.token_hex(16), home / "lab.log"
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
                "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+               f"--ResourceUseDisplay.mem_limit={MEMORY_SHOWN}",
                f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]  # fmt: skip
     with log.open("w") as out:
         server = subprocess.Popen(
