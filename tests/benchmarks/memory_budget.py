@@ -4,8 +4,8 @@
 
 Each model is weighed once. Then, for each setting, `predict` and `rehearse` say what `fit` will add to a
 process that has trained a tiny model before, and a whole `fit` of two epochs in a child of its own shows it.
-"full": training waits until the queue is full; "starved": loading is slower than training. About ten minutes
-on two cores.
+"full": training waits until the queue is full; "starved": loading is slower than training. About twelve
+minutes on two cores.
 """
 
 import argparse
