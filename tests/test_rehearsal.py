@@ -11,7 +11,7 @@ from course_utils import ImageSequence
 from course_utils.budget import Settings, TrainingFailed, children, predict, rehearse, weigh_model
 from course_utils.memory import Outcome
 from tests.benchmarks import memory_budget
-from tests.running import least
+from tests.running import fresh, least
 
 SHAPE = (64, 64, 1)
 
@@ -170,6 +170,49 @@ def test_a_model_is_built_from_a_shape_or_from_nothing(function, got):
     from course_utils.budget import _child
 
     assert _child.called_with(function, SHAPE) == got
+
+
+# ---------------------------------------------------------------- what a Sequence has out
+
+
+def count_alive(settings):
+    """For each (workers, queue): the most batches made and not used up, with training slower than loading."""
+    import time
+
+    import keras
+
+    class Counting(keras.utils.PyDataset):
+        made = 0
+
+        def __len__(self):
+            return 20
+
+        def __getitem__(self, index):
+            self.made += 1
+            return np.zeros((8, 4), np.float32), np.zeros(8, np.float32)
+
+    def most(workers, queue):
+        sequence, alive = Counting(workers=workers, max_queue_size=queue), []
+
+        def look(step, logs):
+            before = -1
+            while step < 3 and before < sequence.made:
+                before = sequence.made
+                time.sleep(0.3)
+            alive.append(sequence.made - 2 - step)  # Keras reads two first, to learn their shape
+
+        look = keras.callbacks.LambdaCallback(on_train_batch_end=look)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(sequence, shuffle=False, verbose=0, callbacks=[look])
+        return max(alive)
+
+    return [most(*each) for each in settings]
+
+
+def test_a_sequence_has_the_queue_and_two_out_whatever_the_workers():
+    settings = [(2, 10), (4, 10), (2, 2), (4, 1)]
+    assert fresh(count_alive, settings, imports=("keras",)) == [queue + 2 for _, queue in settings]
 
 
 # ---------------------------------------------------------------- predicted against measured

@@ -1,14 +1,13 @@
 """Trains a tiny model while it is imported, and brings what reads images: what any `fit` on images needs, and
 the first of a process once for all, belongs to the base that `children` counts from."""
 
-import contextlib
-import ctypes
 import gc
 
 import keras
 import numpy as np
 
 from .. import sequences  # noqa: F401
+from ..memory import give_back
 
 
 class Tiny(keras.utils.PyDataset):
@@ -28,8 +27,7 @@ def _train_something_tiny() -> None:
     model.fit(Tiny(), verbose=0)
     del model
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # the GNU C library's own
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()
 
 
 _train_something_tiny()

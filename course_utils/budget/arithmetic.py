@@ -31,7 +31,6 @@ MODEL_IN_A_RUN = 1.08
 # TensorFlow's threads run in no fixed order, and some bytes for the heaps of threads.
 PLAY, TENSORS_OF_PLAY, BYTES_OF_PLAY = 1.1, 2, 16 * 10**6
 
-
 Limit = str | float | MemoryLimit | None  # what `Forecast.verdict` takes
 
 
@@ -147,7 +146,7 @@ class Forecast:
         parts: what -> bytes, for a queue that fills.
         lowest: the peak if the queue stays empty, since training waits for its data.
         total: the peak with a full queue: the sum of `parts`.
-        highest: the peak with all the play that was ever measured.
+        highest: the peak with all the play that was measured.
     """
 
     settings: Settings
@@ -167,9 +166,7 @@ class Forecast:
         """The part of the growth that takes most."""
         return max(list(self.parts)[1:], key=self.parts.get)
 
-    def verdict(
-        self, limit: str | float | MemoryLimit | None = None, *, reserve: float | None = None
-    ) -> Verdict:
+    def verdict(self, limit: Limit = None, *, reserve: float | None = None) -> Verdict:
         """Whether the run fits under a limit.
 
         Args:
@@ -203,9 +200,7 @@ class Forecast:
             text += " The model's own part is not counted."
         return Verdict(answer, text)
 
-    def advice(
-        self, limit: str | float | MemoryLimit | None = None, *, reserve: float | None = None
-    ) -> list[str]:
+    def advice(self, limit: Limit = None, *, reserve: float | None = None) -> list[str]:
         """What to change first, each change tried by the same rules.
 
         On top what costs nothing; then what reads more slowly, or trains otherwise. Of each, first what saves

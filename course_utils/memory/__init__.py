@@ -5,13 +5,14 @@ All figures are bytes; a megabyte (MB) is 10**6 bytes. Nothing here needs NumPy 
 
 from .limit import MemoryLimit, memory_free, memory_limit
 from .limited import Outcome, run_limited
-from .meter import MEMORY_KIND, PeakMeter, megabytes, memory_now, memory_with_files
+from .meter import MEMORY_KIND, PeakMeter, give_back, megabytes, memory_now, memory_with_files
 
 __all__ = [
     "MEMORY_KIND",
     "MemoryLimit",
     "Outcome",
     "PeakMeter",
+    "give_back",
     "megabytes",
     "memory_free",
     "memory_limit",

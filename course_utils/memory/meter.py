@@ -247,7 +247,7 @@ class PeakMeter:
 
     def __enter__(self) -> "PeakMeter":
         self._stop = threading.Event()
-        _give_back()
+        give_back()
         self._sampler = Sampler(os.getpid())
         self._thread = threading.Thread(target=self._run, name="PeakMeter", daemon=True)
         self._thread.start()
@@ -287,7 +287,7 @@ class PeakMeter:
         return self._sampler.curve()[1]
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Returns to the system what was freed and kept (man 3 malloc_trim). Without glibc nothing happens."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # Windows has no CDLL(None)
         ctypes.CDLL(None).malloc_trim(0)
