@@ -6,6 +6,7 @@ A room a subject; each imports only rooms below it:
     plots, budget           pictures; memory known before it is spent   (budget's children train)
     sequences               the three Sequences                 (the only room whose import brings Keras)
     sources, augmentation, normalisation, threads, notebook
+    strays                  what an interrupted fit leaves behind, ended
     images, dataset, order  a file, a table of files, who reads what
     formats                 what Pillow does not tell of a file
     memory                  the limit, the peak, a function under a limit
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # what editors and type checkers read
         make_model,
     )
     from .sources import FileSource, MaskSource, Source, color_mode_of
+    from .strays import stop_stray_workers
 
 _ROOMS = {
     "augmentation": ("Augmentation", "Augmenter", "Transform", "warp"),
@@ -54,6 +56,7 @@ _ROOMS = {
         "make_model",
     ),
     "sources": ("FileSource", "MaskSource", "Source", "color_mode_of"),
+    "strays": ("stop_stray_workers",),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = sorted(_HOMES)

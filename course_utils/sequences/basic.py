@@ -13,6 +13,7 @@ from ..checks import check_flag, check_whole
 from ..images import MAX_PIXELS, ImageError
 from ..order import epoch_order
 from ..sources import FileSource, MaskSource, Source, array_fault, check_source, is_source, named
+from ..strays import ignore_interrupts_in_workers
 from ..threads import for_each
 from . import callers
 
@@ -177,6 +178,7 @@ class ImageSequence(keras.utils.PyDataset):
             IndexError: there is no such batch.
             images.ImageError: an image cannot be used; the message names it and the batch.
         """
+        ignore_interrupts_in_workers()
         epoch, positions = self._batch(index)
         images = np.empty((len(positions), *self.source.shape), self.dtype)
         masks = (
