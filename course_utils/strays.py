@@ -44,7 +44,7 @@ def stop_stray_workers(timeout: float = 10.0) -> int:
 
     Raises:
         RuntimeError: `fit`, `evaluate` or `predict` is at work, in this thread or in another.
-        TimeoutError: batches were still being read at the end. No further ones will be; call it again.
+        TimeoutError: a batch was still being read at the end; call it again.
 
     Example:
         >>> stop_stray_workers()
@@ -66,7 +66,7 @@ def stop_stray_workers(timeout: float = 10.0) -> int:
         threads += _end_pool(pool)
     while generators or threads or _inside("get_index"):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"batches are still being read after {timeout:g} s: call it again later")
+            raise TimeoutError(f"a batch is still being read after {timeout:g} s: call it again later")
         time.sleep(0.001)
         generators = [generator for generator in generators if not _closed(generator)]
         threads = [thread for thread in threads if thread.is_alive()]

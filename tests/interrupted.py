@@ -167,14 +167,14 @@ def dead(how: str, options: dict) -> dict:
 
 
 def patience(how: str, options: dict) -> dict:
-    """A batch takes longer than one is ready to wait; no other begins."""
+    """A batch takes longer than one is ready to wait; once the cure has come to its end no other begins."""
     sequence = Bare(400, 8, seconds=0.5, **options)
     interrupted(small_model((8, 8, 1)), sequence, Interrupt("exception"))
     try:
         stop_stray_workers(timeout=0.01)
     except TimeoutError as error:
         said = str(error)
-    made, count = sequence.made, stop_stray_workers()
+    count, made = stop_stray_workers(), sequence.made
     time.sleep(0.6)
     return {"said": said, "ended later": count, "begun": sequence.made - made}
 
