@@ -4,7 +4,8 @@ A room a subject; each imports only rooms below it:
 
     panels, exercises       what a notebook shows and asks      (panels: the only room with ipywidgets)
     plots, budget           pictures; memory known before it is spent   (budget's children train)
-    sequences               the three Sequences                 (the only room whose import brings Keras)
+    checkup                 any Sequence examined, without training
+    sequences               the three Sequences                 (this import and checkup's bring Keras)
     sources, augmentation, normalisation, threads, notebook
     strays                  what an interrupted fit leaves behind, ended
     images, dataset, order  a file, a table of files, who reads what
@@ -14,7 +15,8 @@ A room a subject; each imports only rooms below it:
 
 The names below load on first use, so that a child process which measures memory never pays for Keras
 (importing TensorFlow 2.21 alone costs about 0.75 GB and several seconds). Panels, plots and exercises are
-imported from their rooms: `from course_utils.panels import CutTheDeck`; so is what `budget` has.
+imported from their rooms: `from course_utils.panels import CutTheDeck`; so is what `budget` and `checkup`
+have.
 """
 
 from importlib import import_module

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import course_utils
-from course_utils import augmentation, budget, order, plots
+from course_utils import augmentation, budget, checkup, order, plots
 from course_utils.panels import WillItRun, same_picture_same_numbers
 from course_utils.sources import color
 from tests.running import ROOT, run
@@ -72,7 +72,7 @@ def reader(tmp_path_factory):
     compose = lambda transforms, seed: lambda image: {"image": image[::-1].copy()}  # noqa: E731
     albumentations = SimpleNamespace(Compose=compose, RandomGamma=object, GaussNoise=object)
     public = {name: getattr(course_utils, name) for name in course_utils.__all__}
-    public |= vars(budget) | vars(order) | vars(color) | vars(same_picture_same_numbers)
+    public |= vars(budget) | vars(checkup) | vars(order) | vars(color) | vars(same_picture_same_numbers)
     public |= {"WillItRun": WillItRun}
     public |= {"cost": budget.ModelCost((64, 64, 1), "float32", 290e6, 10e6, 3e6, 1e6, 4e3)}
     public |= {
