@@ -14,7 +14,7 @@ _MUCH = 10_000_000  # bytes held that are worth a word
 
 
 def of_the_class(case: Case) -> Said:
-    cls, many = type(case.sequence), f"and there are {case.workers} workers."
+    cls, many = type(case.sequence), f"and it has {case.workers} workers."
     orphan = isinstance(case.sequence, keras.utils.PyDataset) and not hasattr(case.sequence, "_workers")
     yield "base-constructor", orphan and f"{cls.__name__} never reaches the constructor of PyDataset."
     yield "queue-unbounded", case.queue < 1 and f"max_queue_size is {case.queue}."
@@ -26,7 +26,7 @@ def of_the_class(case: Case) -> Said:
     kinds = {leaf.kind for b in case.first for leaf in b.leaves} & {"tensorflow", "jaxlib", "jax"}
     names = ", ".join(dict.fromkeys([*case.operations, *kinds]))
     code = "tensorflow-in-workers" if case.processes else "keras-per-image"
-    yield code, names and f"Its batches are made with {names}, {many}"
+    yield code, names and f"Its batches are made with {names}{f', {many}' if case.processes else '.'}"
 
 
 def _ours(function) -> bool:

@@ -85,9 +85,14 @@ def of_company(case: Case) -> Said:
         met = [(image, partner) for image, partner in pairs[1] if image in known and partner in partners]
         again = [partner in known[image] for image, partner in met]
         lost = again.count(False)
+        # Pairs may be made anew on purpose, if an image is in several of them.
+        once = all(
+            len(set(images)) == len(images) for images in ([image for image, _ in look] for look in pairs)
+        )
         what = {"x": "inputs", "y": "labels", "w": "weights"}[part] + (f" ({name})" if name else "")
         said = f"After on_epoch_end {lost} of {len(again)} images came with {what} of others."
-        yield "labels-leave-images", lost > _STRAY * len(again) and said
+        level = "error" if part != "x" or once else "warning"
+        yield "labels-leave-images", lost > _STRAY * len(again) and said, level
 
 
 def _pairs(batches: list[Batch], part: str, name: str) -> list[tuple[bytes, bytes]]:
@@ -127,7 +132,7 @@ def of_all_samples(case: Case) -> Said:
     lost = sum(n for n in case.seen["tail"] if n < case.size)  # who serves any index serves full batches
     said = lost and f"{lost} samples come after the last of {case.length} batches."
     yield "dropped-tail", said, "warning" if case.train else "error"
-    whole = len(case.first) == case.length < math.inf
+    whole = len(case.first) == case.length < math.inf and all(b.rows("x") for b in case.first)
     served = [row for b in case.first for row in b.rows("x", "y")]
     if whole and served:
         left = _never_served(case.sequence, len(served))

@@ -14,6 +14,7 @@ _SPARSE, _ROWS = (
     "sparse_categorical_crossentropy",
     ("categorical_crossentropy", "categorical_focal_crossentropy"),
 )
+_SOMEBODYS = "a loss of somebody's own"
 _BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 
 
@@ -78,56 +79,73 @@ class Head(NamedTuple):
 
     name: str
     shape: tuple
-    loss: str  # in Keras' spelling, such as "mean_squared_error"; "" if not known
-    activation: str  # of the layer; "" if not known
+    loss: str  # in Keras' spelling, such as "mean_squared_error"; "" if the model is not compiled
+    activation: str  # of its layer; "" if not known
+    ignored: float | None = None  # a class that the loss leaves out
 
 
 def of_labels(case: Case) -> Said:
     leaves = [leaf for b in case.first[:1] for leaf in b.leaves if leaf.part == "y" and leaf.shape]
     for leaf, head in _matched(leaves, {head.name: head for head in _heads(case.model)}):
-        units, (low, high) = head.shape[-1], case.lows_and_highs("y", leaf.name)
-        which, last = f"labels{f' ({leaf.name})' * bool(leaf.name)}", leaf.shape[-1] if leaf.shape[1:] else 1
+        low, high = case.lows_and_highs("y", leaf.name)
+        which = f"labels ({leaf.name})" if leaf.name else "labels"
         range_ = f"The {which} run from {low:.4g} to {high:.4g}"
-        sparse = head.loss == _SPARSE or (not head.loss and head.activation == "softmax" and leaf.whole)
-        if sparse and len(leaf.shape) == len(head.shape) and last == units > 1:
-            said = f"The {which} are rows of {last} numbers, and {head.loss} takes one number."
-            yield "label-shape", head.loss and said
-        elif sparse:
-            outside = low < 0 or high >= units
-            said = f"{range_}; the {units} outputs {head.name} are classes 0 to {units - 1}."
-            yield "label-range", outside and said
-            broken = not leaf.whole and f"The {which} are no whole numbers, and {head.loss} takes classes."
-            yield "label-range", broken
-        else:
-            yield from _of_rows(leaf, head, which, last, range_, (low, high))
+        if head.loss == _SPARSE or (not head.loss and head.activation == "softmax" and leaf.whole):
+            yield from _of_classes(leaf, head, which, range_, low, high)
+        elif head.loss != _SOMEBODYS:
+            yield from _of_rows(leaf, head, which, range_, low, high)
 
 
-def _of_rows(leaf: Leaf, head: Head, which: str, last: int, range_: str, limits: tuple) -> Said:
+def _of_classes(leaf: Leaf, head: Head, which: str, range_: str, low: float, high: float) -> Said:
+    """Labels that are numbers of classes."""
+    units = head.shape[-1]
+    if len(leaf.shape) == len(head.shape) and leaf.shape[-1] == units > 1:
+        said = f"The {which} are rows of {units} numbers, and {head.loss} takes one number."
+        yield "label-shape", head.loss and said
+        return
+    outside = low < 0 or high >= units
+    said = f"{range_}; the {units} outputs are classes 0 to {units - 1}."
+    yield "label-range", head.ignored is None and outside and said
+    yield (
+        "label-range",
+        not leaf.whole and f"The {which} are no whole numbers, and {head.loss} takes classes.",
+    )
+
+
+def _of_rows(leaf: Leaf, head: Head, which: str, range_: str, low: float, high: float) -> Said:
     """Labels that are compared with outputs one by one."""
-    units, (low, high) = head.shape[-1], limits
+    units, last = head.shape[-1], leaf.shape[-1] if leaf.shape[1:] else 1
     fits = last == units or (last == 1 and len(leaf.shape) == len(head.shape) - 1 and units in (None, 1))
-    each = f"The {which} are {last} number{'s' * (last > 1)} a sample, the outputs {head.name} {units}"
+    each = f"The {which} are {last} number{'s' * (last > 1)} a sample, the model's output {units}"
     yield "label-shape", head.loss and not fits and f"{each}; the loss is {head.loss}."
-    one = head.loss in _BINARY or (not head.loss and head.activation == "sigmoid")
-    outside = (one or head.loss in _ROWS) and (low < 0 or high > 1)
-    loss = head.loss or head.activation
-    many = f" {high + 1:.0f} classes want {high + 1:.0f} outputs." if leaf.whole and 1 < high < 100 else ""
-    yield "label-range", fits and outside and f"{range_}; {loss} takes 0 to 1.{many}"
+    unit = head.loss in (*_BINARY, *_ROWS) or (not head.loss and head.activation == "sigmoid")
+    classes = (
+        f"{high + 1:.0f} classes want as many outputs." if leaf.whole and 0 <= low and 1 < high < 100 else ""
+    )
+    said = f"{range_}; {head.loss or head.activation} takes 0 to 1. {classes}".rstrip()
+    yield "label-range", fits and unit and (low < 0 or high > 1) and said
 
 
 def _heads(model) -> list[Head]:
+    """The outputs of a model that is built, by name."""
     tensors = list(getattr(model, "outputs", None) or ()) if getattr(model, "built", False) else []
-    if not tensors and model is not None and getattr(model, "built", False):
-        return []
-    names = list(getattr(model, "output_names", None) or [tensor.name for tensor in tensors])
-    names = names if len(names) == len(tensors) else [str(place) for place in range(len(tensors))]
+    names = list(getattr(model, "output_names", None) or ())
+    names = names if len(names) == len(tensors) else [tensor.name for tensor in tensors]
     losses = _losses(model, names)
     makers = {id(_output_of(layer)): layer for layer in layers_of(model)}
     heads = []
     for name, tensor in zip(names, tensors, strict=True):
-        maker = makers.get(id(tensor))
-        activation = getattr(getattr(maker, "activation", None), "__name__", "")
-        heads.append(Head(name, tuple(tensor.shape), losses.get(name, ""), activation))
+        activation = getattr(makers.get(id(tensor)), "activation", None)
+        loss = losses.get(name)
+        heads.append(
+            Head(
+                name,
+                tuple(tensor.shape),
+                "" if loss is None else _spelled(loss),
+                getattr(activation, "__name__", ""),
+                getattr(loss, "ignore_class", None),
+            )
+        )
     return heads
 
 
@@ -138,25 +156,23 @@ def _output_of(layer) -> Any:
         return None
 
 
-def _losses(model, names: list[str]) -> dict[str, str]:
-    """The loss of each output; "" where it is none of Keras' own."""
+def _losses(model, names: list[str]) -> dict[str, Any]:
+    """The loss of each output, as it was given to `compile`."""
     loss = getattr(model, "loss", None) if getattr(model, "compiled", False) else None
     if isinstance(loss, dict):
-        given = loss
-    else:
-        many = list(loss) if isinstance(loss, (list, tuple)) else [loss] * len(names)
-        given = dict(zip(names, many, strict=False))
-    return {name: _spelled(value) for name, value in given.items()}
+        return loss
+    many = list(loss) if isinstance(loss, (list, tuple)) else [loss] * len(names)
+    return dict(zip(names, many, strict=False))
 
 
 def _spelled(loss) -> str:
     try:
         found = keras.losses.get(loss)
     except (TypeError, ValueError):
-        return ""
+        return _SOMEBODYS
     found = getattr(found, "fn", found)
     home = getattr(found, "__module__", "") or ""
-    return getattr(found, "__name__", "") if home.startswith("keras.") else ""
+    return getattr(found, "__name__", _SOMEBODYS) if home.startswith("keras.") else _SOMEBODYS
 
 
 def layers_of(model) -> Iterator:

@@ -35,6 +35,15 @@ def method() -> tuple[str, int | None]:
     return "", None
 
 
+def steps() -> int | None:
+    """How many batches `fit` is to take an epoch, `evaluate` or `predict` at all; None for all there are."""
+    for frame in _keras_frames():
+        if frame.f_code.co_name in ("fit", "evaluate", "predict"):
+            name = "steps_per_epoch" if frame.f_code.co_name == "fit" else "steps"
+            return frame.f_locals.get(name)
+    return None
+
+
 def class_weight_given() -> bool:
     """Whether `fit` was given a `class_weight`."""
     owners = (frame.f_locals.get("self") for frame in _keras_frames())
