@@ -1,5 +1,7 @@
 """Every exercise at its edges: untouched, each plausible mistake with its own hint, right."""
 
+import inspect
+import math
 import os
 import re
 import sys
@@ -332,6 +334,88 @@ def test_the_settings_of_04_are_the_given_ones():
     space = {}
     exec(stub.split("ex04.SETTINGS")[0].replace("from course_utils.exercises import ex04", ""), space)
     assert space["my_settings"] == ex04.GIVEN
+
+
+def faulty(**faults):
+    """The solution, on Keras' own class, with faults in it: methods, or wrappers of them."""
+    space = {"load_image": load_image, "math": math, "np": np, "PyDataset": keras.utils.PyDataset}
+    exec(inspect.getsource(ex04.MySequence), space)
+    return type("MySequence", (space["MySequence"],), faults)
+
+
+def without_super(self, paths, labels, batch_size, **options):
+    self.paths, self.labels = np.array(paths), np.array(labels)
+    self.batch_size, self.order = batch_size, np.arange(len(paths))
+
+
+def with_pixels(self, paths, labels, batch_size, **options):
+    super(type(self), self).__init__(paths, labels, batch_size, **options)
+    self.images = np.stack([load_image(path, (256, 256)) for path in paths])
+
+
+def in_float64(self, idx):
+    images, labels = super(type(self), self).__getitem__(idx)
+    return images.astype(np.float64), labels
+
+
+def in_one_buffer(self, idx):
+    images, labels = super(type(self), self).__getitem__(idx)
+    if not hasattr(self, "batch"):
+        self.batch = np.empty((16, 256, 256, 1), np.float32)
+    self.batch[: len(images)] = images
+    return self.batch[: len(images)], labels
+
+
+def labels_only(self):
+    np.random.shuffle(self.labels)
+
+
+def one_is_missing(self, idx):
+    if idx == 2:
+        raise ValueError("cannot read 33.png")
+    return super(type(self), self).__getitem__(idx)
+
+
+@pytest.mark.parametrize(
+    "faults, said",
+    [
+        ({"__init__": without_super}, "Which call does the constructor"),
+        ({"__init__": with_pixels}, "What is small enough to keep"),
+        ({"__len__": lambda self: len(self.paths) // self.batch_size}, "How many batches do 50 pictures"),
+        ({"__getitem__": in_float64}, "Which dtype does a division by 255.0 give"),
+        ({"__getitem__": in_one_buffer}, "in whose memory?"),
+        ({"on_epoch_end": labels_only}, "What has to move when a label moves?"),
+    ],
+)
+def test_one_fault_left_is_met_with_what_was_seen_and_a_question(faults, said):
+    verdict = ex04.SIX_FAULTS.judge(faulty(**faults))
+    assert verdict.status == "wrong" and said in verdict.text, verdict.text
+    assert verdict.text.startswith("1 of six faults is left. ")
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (faulty(__getitem__=one_is_missing), "Batch 2 raised ValueError: cannot read 33.png"),
+        (faulty(__getitem__=lambda self, idx: None), "Batch 0 came as None."),
+        (lambda paths: None, "Your class raised TypeError"),
+        (lambda *arguments: [1], "The check cannot make sense of what your code returns"),
+        (lambda *arguments: None, "Your class gives nothing back"),
+    ],
+)
+def test_another_fault_is_named_too(answer, said):
+    verdict = ex04.SIX_FAULTS.judge(answer)
+    assert verdict.status == "wrong" and said in verdict.text, verdict.text
+
+
+def test_the_class_of_04_has_all_six_and_the_solution_none(capsys):
+    given = definition(N04, "MySequence", np=np, keras=keras, load_image=load_image)
+    verdict = ex04.SIX_FAULTS.judge(given)
+    assert verdict.status == "not yet" and verdict.text.startswith("All six faults are there.")
+    ex04.SIX_FAULTS.check(faulty())
+    assert capsys.readouterr().out.startswith("Right. ")
+    ex04.SIX_FAULTS.solution()
+    assert "class MySequence(keras.utils.PyDataset):" in capsys.readouterr().out
 
 
 EXERCISES = {

@@ -35,10 +35,13 @@ IMAGES, ORDER, DATASET = "course_utils/images", "course_utils/order", "course_ut
 PANELS, EXERCISE = "course_utils/panels/is_it_still_true", "course_utils/exercises/ex02"
 FETCH, SPLITS, TREE = "data_scripts/fetch_dataset", "data_scripts/_splits", "data_scripts/_tree"
 BUDGET = "course_utils/budget/arithmetic"
+PROBE, RULES = "course_utils/checkup/probe", "course_utils/checkup/rules_of_batches"
 FOLLOW, COLOR = "course_utils/sequences/follow", "course_utils/sources/color"
 CLIPPED = "np.minimum(values, 255).astype(np.float32)"
 RESIZED = "image = _resize(image, (target_size[{}], target_size[{}])"
 MUTATIONS = {
+    "any label is right": (RULES, "[partner in known[image] for", "[True for", "checkup", "labels-leave"),
+    "a buffer is not seen": (PROBE, "if kept and", "if not kept and", "checkup", "buffer-reused"),
     "last batch dropped": (SEQUENCES, "return math.ceil(", "return math.floor(", *BASIC),
     "labels shifted": (SEQUENCES, "self.labels[positions]", "self.labels[positions - 1]", *BASIC),
     "labels shuffled apart": (SEQUENCES, "self.labels[pos", "np.random.permutation(self.labels)[pos", *BASIC),

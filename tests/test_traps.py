@@ -20,7 +20,7 @@ import pytest
 from course_utils import ImageSequence
 from course_utils.checkup import FAULTS, check
 
-from .running import ROOT, start
+from .running import ROOT, cells, start
 from .traps import PROCESSES, THREADS, Bare, small_model
 
 OBJECT, DRY_RUN = "from the object", "in a dry run"
@@ -106,6 +106,17 @@ def test_the_readme_names_every_trap_and_how_ours_stand_to_it():
     for name, trap in TRAPS.items():
         said = [row.split("|")[5] for row in rows if re.search(rf"\b{name.split()[0]}\b", row)]
         assert said and any(re.search(rf"\b{trap.ours}\b", row) for row in said), name
+
+
+def test_the_readme_points_at_sections_that_are_there():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"lists {len(FAULTS)} faults" in readme
+    places = re.findall(r"\[\d\d\]\(notebooks/(\S+?)\), \*(.+?)\*", readme)
+    assert len(places) >= 10
+    for notebook, section in places:
+        assert any(
+            f"## {section}" in cell.source or f"**{section}" in cell.source for cell in cells(notebook)
+        )
 
 
 def test_t1_processes_share_their_random_numbers(facts):

@@ -1,12 +1,16 @@
-"""Notebook 04: a setting that trains under a limit, judged by a run in a child process."""
+"""Notebook 04: a setting that fits, judged by a run in a child; six faults, judged by the check-up."""
 
+import math
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..budget import Settings, TrainingFailed, batches_alive, rehearse
+from ..images import load_image
 from ..memory import megabytes
-from .core import Exercise, not_yet, wrong
+from .core import Exercise, PyDataset, ask, not_yet, wrong
 
 SHAPE = (256, 256, 1)
 LIMIT = 500_000_000
@@ -117,4 +121,72 @@ SETTINGS_THAT_FIT = Exercise(
         'dtype="uint8", or max_queue_size=2, or both.',
     ),
     starts_children=True,
+)
+
+
+class MySequence(PyDataset):
+    """The class of the notebook without its six faults."""
+
+    def __init__(self, paths, labels, batch_size, **options):
+        super().__init__(**options)
+        self.paths, self.labels = np.array(paths), np.array(labels)
+        self.batch_size, self.order = batch_size, np.arange(len(paths))
+
+    def __len__(self):
+        return math.ceil(len(self.paths) / self.batch_size)
+
+    def __getitem__(self, idx):
+        rows = self.order[idx * self.batch_size : (idx + 1) * self.batch_size]
+        images = np.stack([load_image(path, (256, 256)) for path in self.paths[rows]])
+        return images / np.float32(255), self.labels[rows]
+
+    def on_epoch_end(self):
+        self.order = np.random.permutation(len(self.paths))
+
+
+# A question for each fault; what was seen comes from the check-up.
+ASKS = {
+    "base-constructor": "Which call does the constructor of every PyDataset begin with?",
+    "holds-data": "What is small enough to keep, and enough to read a picture when it is asked for?",
+    "dropped-tail": "How many batches do 50 pictures in sixteens make, the last one smaller?",
+    "float64": "Which dtype does a division by 255.0 give, and which one by np.float32(255)?",
+    "buffer-reused": "The batch before still waits in the queue: in whose memory?",
+    "labels-leave-images": "What has to move when a label moves?",
+}
+_PICTURES, _BATCH, _SECONDS = 50, 16, 5
+
+
+def _mended(answer: Any) -> str:
+    from ..checkup import check
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number:02}.pgm" for number in range(_PICTURES)]
+        for number, path in enumerate(paths):  # a header and the plain pixels, all of one grey
+            path.write_bytes(b"P5 256 256 255\n" + bytes([5 * number]) * 256 * 256)
+        sequence = ask(answer, paths, np.arange(_PICTURES) % 2, _BATCH, name="Your class")
+        report = check(sequence, seconds=_SECONDS)
+    found = {finding.code: finding for finding in report.findings}
+    left = [code for code in ASKS if code in found]
+    for finding in report.errors:
+        if finding.code not in ASKS:
+            wrong(f"{finding.seen} {finding.why} {finding.fix}")
+    if len(left) == len(ASKS):
+        not_yet(f"All six faults are there. The first: {found[left[0]].seen} {ASKS[left[0]]}")
+    if left:
+        some = f"{len(left)} of six faults {'is' if len(left) == 1 else 'are'} left"
+        wrong(f"{some}. {found[left[0]].seen} {ASKS[left[0]]}")
+    return (
+        "The check-up finds none of the six faults any more: names in place of pixels, and one order for all."
+    )
+
+
+SIX_FAULTS = Exercise(
+    _mended,
+    MySequence,
+    (
+        "One fault at a time: mend it, run the class and the check-up, and read what is left.",
+        "Keep paths, labels and an array of positions, nothing else; make every batch anew.",
+        "super().__init__(**options) first; math.ceil in __len__; in on_epoch_end permute the positions.",
+    ),
+    needs_keras=True,
 )

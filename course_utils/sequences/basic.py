@@ -286,9 +286,9 @@ class ImageSequence(keras.utils.PyDataset):
             self._warn(f"{method} on a Sequence without labels: only a loss of the model's own can use it")
         elif callers.steps() not in (None, len(self)) and (self.workers > 1 or self.use_multiprocessing):
             self._warn(
-                f"{callers.steps()} steps of {len(self)} batches, with {self.workers} workers: after what was "
-                "left over Keras begins again at batch 0, and most are never seen (21 of 100 were). Leave "
-                "steps_per_epoch or validation_steps out, or give fewer paths"
+                f"{callers.steps()} steps of {len(self)} batches, with {self.workers} workers: Keras begins "
+                "each epoch again at batch 0, after what was left over (21 of 100 batches were ever seen). "
+                "Leave steps_per_epoch or validation_steps out, or give fewer paths"
             )
         elif epoch is not None and epoch > self.epoch:
             self._warn(

@@ -136,6 +136,23 @@ def _commanded(page, code: str, argument=None) -> bool:
         page.set_default_timeout(30_000)
 
 
+def stop_while_it_runs(page, code: str, begun: str) -> str:
+    """Runs code in the kernel, presses the notebook's stop button once it has printed `begun`; the error's
+    name, or "" if the code ended by itself."""
+    page.evaluate(
+        """(code) => { window.said = ''; window.error = null;
+        const k = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+        const f = k.requestExecute({code}); f.onIOPub = m => { const c = m.content;
+        if (m.header.msg_type === 'stream') window.said += c.text; };
+        f.done.then(reply => { window.error = reply.content.ename || '' }); }""",
+        code,
+    )
+    page.wait_for_function("begun => window.said.includes(begun)", arg=begun, timeout=90_000)
+    page.locator("[data-command='notebook:interrupt-kernel'], [data-icon='ui-components:stop']").first.click()
+    page.wait_for_function("() => window.error !== null", timeout=60_000)
+    return page.evaluate("window.error")
+
+
 def shut_down(page) -> None:
     """Ends the notebook's kernel, as its last line asks the learner to."""
     page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.shutdown(); }")

@@ -236,6 +236,29 @@ def test_03_normaliser_batch_size_strength_and_fill(page):
     show_in_other_lights(page, "strength 1, black beyond the edge", "03_black")
 
 
+STOPPED = """
+from IPython import get_ipython
+import keras, multiprocessing, threading, time
+from tests.interrupted import MODES, Slow, paths, running, small_model
+from course_utils import stop_stray_workers
+
+sequence = Slow(paths(120), [0] * 120, 1, (8, 8), **MODES[{mode!r}])
+begun = keras.callbacks.LambdaCallback(on_train_batch_end=lambda step, logs: print("step", step, flush=True))
+small_model((8, 8, 1)).fit(sequence, epochs=50, shuffle=False, verbose=0, callbacks=[begun])
+"""
+
+
+def test_the_stop_button_leaves_nothing_that_is_not_ended(page):
+    """JupyterLab's own button, which sends SIGINT to the kernel and its children; twice in each mode."""
+    page.open("00_start_here.ipynb")
+    labdrive.kernel_says(page, f"import sys; sys.path.insert(0, {str(ROOT)!r})")
+    for mode in ("default", "threads", "processes") * 2:
+        assert labdrive.stop_while_it_runs(page, STOPPED.format(mode=mode), "step 3") == "KeyboardInterrupt"
+        assert labdrive.kernel_says(page, "print(stop_stray_workers(), stop_stray_workers())") == "1 0\n"
+        left = "print(len(multiprocessing.active_children()), running(sequence)[2:])"
+        assert labdrive.kernel_says(page, left) == "0 [0, 0]\n"
+
+
 def test_04_settings_a_rehearsal_and_the_room_that_binder_leaves(page):
     page.open("04_memory_budget.ipynb")
     bar = "document.querySelector('#jp-main-statusbar').innerText.match(/Mem: [0-9.]+ [/] ([0-9.]+) MB/)"
