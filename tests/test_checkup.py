@@ -110,6 +110,21 @@ class NoLength(keras.utils.PyDataset):
         return Good()[index]
 
 
+@case("no-getitem")
+class Misspelled(keras.utils.PyDataset):
+    def __len__(self):
+        return 5
+
+    def __getitm__(self, index):
+        return Good()[index]
+
+
+@case("raises")
+class LengthRaises(Good):
+    def __len__(self):
+        return maths.ceil(5)  # noqa: F821
+
+
 @case("length-zero")
 class Empty(Good):
     n = 0
@@ -402,6 +417,18 @@ class Holds(Good):
     def __init__(self, **options):
         super().__init__(**options)
         self.pictures = [np.ones((800, 800, 1), np.float32) for _ in range(5)]
+
+
+@case("holds-data", "warning")
+class HoldsBytes(Good):
+    """The same pixels in a quarter of the bytes, which is served as float32."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.pictures = np.ones((24, 400, 400, 1), np.uint8)
+
+    def images(self, where):
+        return self.pictures[where].astype(np.float32) + super().images(where)[:, :1, :1]
 
 
 @case("holds-data", "warning")

@@ -370,6 +370,25 @@ def labels_only(self):
     np.random.shuffle(self.labels)
 
 
+def as_bytes(self, paths, labels, batch_size, **options):
+    super(type(self), self).__init__(paths, labels, batch_size, **options)
+    self.pix = [load_image(path, (256, 256)).astype(np.uint8) for path in paths]
+
+
+def without_options(self, paths, labels, batch_size, **options):
+    super(type(self), self).__init__(paths, labels, batch_size)
+
+
+def labels_turned(self, paths, labels, batch_size, **options):
+    super(type(self), self).__init__(paths, labels[::-1], batch_size, **options)
+
+
+def the_first_twice(self, idx):
+    images, labels = super(type(self), self).__getitem__(idx)
+    images[0], labels[0] = images[1], labels[1]
+    return images, labels
+
+
 def one_is_missing(self, idx):
     if idx == 2:
         raise ValueError("cannot read 33.png")
@@ -381,8 +400,9 @@ def one_is_missing(self, idx):
     [
         ({"__init__": without_super}, "Which call does the constructor"),
         ({"__init__": with_pixels}, "What is small enough to keep"),
+        ({"__init__": as_bytes}, "What is small enough to keep"),
         ({"__len__": lambda self: len(self.paths) // self.batch_size}, "How many batches do 50 pictures"),
-        ({"__getitem__": in_float64}, "Which dtype does a division by 255.0 give"),
+        ({"__getitem__": in_float64}, "Which line makes numbers of eight bytes?"),
         ({"__getitem__": in_one_buffer}, "in whose memory?"),
         ({"on_epoch_end": labels_only}, "What has to move when a label moves?"),
     ],
@@ -398,6 +418,11 @@ def test_one_fault_left_is_met_with_what_was_seen_and_a_question(faults, said):
     [
         (faulty(__getitem__=one_is_missing), "Batch 2 raised ValueError: cannot read 33.png"),
         (faulty(__getitem__=lambda self, idx: None), "Batch 0 came as None."),
+        (faulty(__init__=without_options), "yours has workers=1. What does `super().__init__` have to"),
+        (faulty(__init__=labels_turned), "50 of 50 pictures come with a label that is not theirs."),
+        (faulty(__getitem__=the_first_twice), "In 50 rows 46 of 50 pictures came."),
+        (faulty(on_epoch_end=lambda self: None), "What was `on_epoch_end` there for?"),
+        (faulty()([""], [0], 1), "That is an object made of your class."),
         (lambda paths: None, "Your class raised TypeError"),
         (lambda *arguments: [1], "The check cannot make sense of what your code returns"),
         (lambda *arguments: None, "Your class gives nothing back"),

@@ -76,7 +76,7 @@ def _in_fork(sequence, seconds: float) -> dict[str, list]:
             _child(sequence, seconds, writer)
         writer.close()
         try:
-            return _collect(reader, "a forked copy of this process", seconds)
+            return _collect(reader, "a copy of this process", seconds)
         finally:
             # Its own children too; by its number as well, in case it did not get to make the group.
             for end in (os.killpg, os.kill):
@@ -107,7 +107,7 @@ def _in_thread(sequence, seconds: float) -> dict[str, list]:
     def work() -> None:
         mine, whole = sequence, False
         with contextlib.suppress(Exception):  # what cannot be copied
-            if sum(held(sequence).values()) < _COPIED:
+            if sum(size for size, _ in held(sequence).values()) < _COPIED:
                 mine, whole = copy.deepcopy(sequence), True
         with contextlib.suppress(OSError):  # time is over, and nobody listens any more
             _run(mine, seconds, writer, whole)

@@ -42,7 +42,7 @@ def check(sequence, *, model=None, fit_args: dict | None = None, role="train", s
     Example:
         >>> sequence = ImageSequence(paths, labels, 8, (64, 64), shuffle=True)
         >>> check(sequence)
-        Errors: 0, warnings: 0. Looked at 5 of 5 batches, in a forked copy of this process.
+        Errors: 0, warnings: 0. Looked at 5 of 5 batches, in a copy of this process.
         >>> assert not check(sequence, role="train").errors  # as a test
     """
     _check_arguments(sequence, model, fit_args, role, seconds)

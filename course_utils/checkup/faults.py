@@ -29,15 +29,19 @@ FAULTS: dict[str, Fault] = {
     # The class
     "base-constructor": _error(
         "Keras falls back to workers=1 and a queue of 10, whatever the caller asks for.",
-        "Call super().__init__(**kwargs) first in __init__, in mixins too, and take **kwargs.",
+        "Call super().__init__(**kwargs) first in __init__, in every class it inherits from; take **kwargs.",
     ),
     "no-length": _error(
         "fit needs the number of batches, or None for an endless Sequence.",
         "Write __len__ (batches, not samples), or a num_batches property.",
     ),
+    "no-getitem": _error(
+        "Keras asks for batches with it: fit ends in a NotImplementedError without a word.",
+        "Write __getitem__(self, idx), which returns one batch; look whether its name is spelled so.",
+    ),
     "length-zero": _error(
         'fit raises "The PyDataset has length 0".',
-        "Use math.ceil(samples / batch_size), and look whether the list of files is empty.",
+        "Use int(np.ceil(samples / batch_size)), and look whether the list of files is empty.",
     ),
     "queue-unbounded": _warning(
         'Keras takes it for "no limit": 60 of 60 batches were in memory.',
@@ -78,7 +82,7 @@ FAULTS: dict[str, Fault] = {
     # How it ends
     "raises": _error(
         "fit ends in the middle of an epoch, and TensorFlow hides the type of the error.",
-        "Mend the file or the line that it names; raise a ValueError that names the file.",
+        "Mend what it names. A file that cannot be read: leave it out, or raise a ValueError that names it.",
     ),
     "unpicklable-exception": _error(
         "A worker process cannot send this error back, so fit hangs for ever, without a message.",
@@ -107,7 +111,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "float64": _warning(
         "It stays float64 in the queue and on its way to the device: 2 times float32, 8 times uint8.",
-        'Divide by np.float32(255), or end with .astype("float32").',
+        "Name dtype=np.float32 where arrays are made: np.empty makes float64, and so does uint8 / 255.",
     ),
     "dtype-changes": _error(
         "Keras takes the dtype of batches 0 and 1, and casts the others silently: 0.7 to 0 as uint8.",
@@ -122,7 +126,7 @@ FAULTS: dict[str, Fault] = {
         "Look for divisions by a zero deviation or range, and for missing values in the labels.",
     ),
     "buffer-reused": _error(
-        "Batches wait in a queue: with 2 workers 1 of 20 was right when the memory was used again.",
+        "Batches wait in a queue. Measured with one buffer and 2 workers: 1 batch of 20 was right.",
         "Make a new array in every __getitem__, and change nothing in place that the object holds.",
     ),
     "changed-in-place": _error(
@@ -132,7 +136,7 @@ FAULTS: dict[str, Fault] = {
     # Which samples, in which order, with whom
     "dropped-tail": _warning(
         "Samples that no batch serves are not trained on, and an evaluation without them is false.",
-        "Use math.ceil(samples / batch_size) in __len__; a smaller last batch is fine.",
+        "Use int(np.ceil(samples / batch_size)) in __len__; a smaller last batch is fine.",
     ),
     "served-twice": _warning(
         "An evaluation counts them twice, and predictions are more than there are samples.",
@@ -167,7 +171,7 @@ FAULTS: dict[str, Fault] = {
         "Draw from np.random.default_rng((seed, epoch, index)).",
     ),
     "holds-data": _warning(
-        "The data set is in memory, and each new Sequence given to fit stays there (12 of 12 did).",
+        "The data set is in memory, and stays there: TensorFlow keeps every Sequence given to fit.",
         "Keep the paths, and read the images in __getitem__.",
     ),
     # What else goes to fit

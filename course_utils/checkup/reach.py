@@ -166,22 +166,29 @@ def _runs_operations(value: Any, names: set[str]) -> bool:
     return isinstance(value, keras.Layer) or bool(_OPERATIONS.match(f"{home}."))
 
 
-def held(sequence) -> dict[str, int]:
-    """Bytes of arrays, pictures and file contents, under the name that leads to them."""
-    sizes, known = defaultdict(int), set()
+def held(sequence) -> dict[str, tuple[int, int]]:
+    """Bytes and numbers in arrays, pictures and contents of files, under the name that leads to them."""
+    sizes, known = defaultdict(lambda: (0, 0)), set()
     for name, value in reachable(sequence):
         while isinstance(getattr(value, "base", None), np.ndarray):  # a view: what counts is its owner
             value = value.base
         if id(value) in known:
             continue
         known.add(id(value))
-        if isinstance(value, np.ndarray):
-            sizes[name] += 0 if isinstance(value, np.memmap) else value.nbytes
-        elif hasattr(value, "getbands"):  # Pillow
-            sizes[name] += math.prod(value.size) * len(value.getbands())
-        elif isinstance(value, (bytes, bytearray)):
-            sizes[name] += len(value)
-    return {name: size for name, size in sizes.items() if size}
+        size, numbers = _size(value)
+        sizes[name] = (sizes[name][0] + size, sizes[name][1] + numbers)
+    return {name: size for name, size in sizes.items() if size[0]}
+
+
+def _size(value: Any) -> tuple[int, int]:
+    """Bytes, and how many numbers they are."""
+    if isinstance(value, np.ndarray) and not isinstance(value, np.memmap):
+        return value.nbytes, value.size
+    if hasattr(value, "getbands"):  # Pillow
+        return (math.prod(value.size) * len(value.getbands()),) * 2
+    if isinstance(value, (bytes, bytearray)):
+        return (len(value),) * 2
+    return 0, 0
 
 
 def arrays(sequence) -> dict[int, np.ndarray]:

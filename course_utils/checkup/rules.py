@@ -8,9 +8,10 @@ import sys
 import keras
 
 from ..memory import megabytes
+from .batches import Leaf
 from .case import Case, Said, settings
 
-_MUCH = 10_000_000  # bytes held that are worth a word
+_MUCH = 3_000_000  # bytes held that are worth a word
 
 
 def of_the_class(case: Case) -> Said:
@@ -50,8 +51,11 @@ def of_processes_and_threads(case: Case) -> Said:
 
 
 def of_how_it_ends(case: Case) -> Said:
-    for at, text, travels in case.seen["raised"]:
-        yield "no-length" if at == "__len__" else "raises", f"{at} {text}."
+    own = getattr(type(case.sequence), "__getitem__", None) is not keras.utils.PyDataset.__getitem__
+    yield "no-getitem", not own and f"{type(case.sequence).__name__} has no __getitem__ of its own."
+    for at, text, travels in case.seen["raised"] if own else ():
+        missing = at == "__len__" and ("NotImplementedError" in text or "TypeError" in text)
+        yield "no-length" if missing else "raises", f"{at} {text}."
         lost = case.processes and not travels
         yield "unpicklable-exception", lost and f"{at} {text}, which cannot be pickled and unpickled."
     yield "length-zero", case.length == 0 and not case.seen["raised"] and "It has 0 batches."
@@ -59,11 +63,17 @@ def of_how_it_ends(case: Case) -> Said:
 
 
 def of_what_it_holds(case: Case) -> Said:
-    images = sum(leaf.nbytes for b in case.first for leaf in b.leaves if leaf.part == "x")
-    epoch = images * max(1, case.length / max(1, len(case.first)) if case.length < math.inf else 1)
-    for name, size in sum((list(held.items()) for held in case.seen["held"]), []):
-        much = size > _MUCH and size >= 0.5 * epoch > 0
-        yield "holds-data", much and f"{name} holds {megabytes(size)}, an epoch {megabytes(epoch)}."
+    leaves = [leaf for b in case.first for leaf in b.leaves if leaf.part == "x"]
+    whole = max(1, case.length / max(1, len(case.first)) if case.length < math.inf else 1)
+    epoch, numbers = (whole * sum(sizes) for sizes in ([leaf.nbytes for leaf in leaves], _counts(leaves)))
+    for name, (size, held) in sum((list(found.items()) for found in case.seen["held"]), []):
+        # Numbers, not bytes: pixels held as uint8 are the same pixels.
+        much = size > _MUCH and held >= 0.5 * numbers > 0
+        yield "holds-data", much and f"{name} holds {megabytes(size)}, an epoch serves {megabytes(epoch)}."
+
+
+def _counts(leaves: list[Leaf]) -> list[int]:
+    return [math.prod(leaf.shape) for leaf in leaves]
 
 
 def of_fit_arguments(case: Case) -> Said:

@@ -149,35 +149,74 @@ ASKS = {
     "base-constructor": "Which call does the constructor of every PyDataset begin with?",
     "holds-data": "What is small enough to keep, and enough to read a picture when it is asked for?",
     "dropped-tail": "How many batches do 50 pictures in sixteens make, the last one smaller?",
-    "float64": "Which dtype does a division by 255.0 give, and which one by np.float32(255)?",
+    "float64": "Which line makes numbers of eight bytes? `np.empty` does, where no dtype is named.",
     "buffer-reused": "The batch before still waits in the queue: in whose memory?",
     "labels-leave-images": "What has to move when a label moves?",
 }
-_PICTURES, _BATCH, _SECONDS = 50, 16, 5
+_PICTURES, _BATCH, _SECONDS, _STEP = 50, 16, 5, 5  # pictures of one grey each, so many apart
 
 
 def _mended(answer: Any) -> str:
     from ..checkup import check
 
+    if not isinstance(answer, type) and not callable(answer):
+        wrong("That is an object made of your class. What is the name of the class itself?")
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number:02}.pgm" for number in range(_PICTURES)]
-        for number, path in enumerate(paths):  # a header and the plain pixels, all of one grey
-            path.write_bytes(b"P5 256 256 255\n" + bytes([5 * number]) * 256 * 256)
+        for number, path in enumerate(paths):  # a header and the plain pixels
+            path.write_bytes(b"P5 256 256 255\n" + bytes([_STEP * number]) * 256 * 256)
         sequence = ask(answer, paths, np.arange(_PICTURES) % 2, _BATCH, name="Your class")
         report = check(sequence, seconds=_SECONDS)
-    found = {finding.code: finding for finding in report.findings}
-    left = [code for code in ASKS if code in found]
+        _name_what_is_left(report)
+        _take_options(answer, paths)
+        _keep_pairs(sequence)
+    return (
+        "The check-up finds none of the six faults any more: names in place of pixels, one order for "
+        "pictures and labels, and each picture has its own label."
+    )
+
+
+def _name_what_is_left(report: Any) -> None:
+    """Ends the check where the check-up finds something, in its order."""
     for finding in report.errors:
         if finding.code not in ASKS:
             wrong(f"{finding.seen} {finding.why} {finding.fix}")
+    left = [finding for finding in report.findings if finding.code in ASKS]
     if len(left) == len(ASKS):
-        not_yet(f"All six faults are there. The first: {found[left[0]].seen} {ASKS[left[0]]}")
+        not_yet(f"All six faults are there. The first: {left[0].seen} {ASKS[left[0].code]}")
     if left:
         some = f"{len(left)} of six faults {'is' if len(left) == 1 else 'are'} left"
-        wrong(f"{some}. {found[left[0]].seen} {ASKS[left[0]]}")
-    return (
-        "The check-up finds none of the six faults any more: names in place of pixels, and one order for all."
-    )
+        wrong(f"{some}. {left[0].seen} {ASKS[left[0].code]}")
+    if "batch-shuffle-only" in [finding.code for finding in report.findings]:
+        wrong("The same pictures meet in every epoch now. What was `on_epoch_end` there for?")
+
+
+def _take_options(answer: Any, paths: list[Path]) -> None:
+    """Whether what the caller asks for reaches Keras."""
+    labels = np.arange(_PICTURES) % 2
+    made = ask(lambda: answer(paths, labels, _BATCH, workers=2), name="MySequence(..., workers=2)")
+    if made.workers != 2:
+        wrong(
+            f"Made with workers=2, yours has workers={made.workers}. What does `super().__init__` have to "
+            "be told?"
+        )
+
+
+def _keep_pairs(sequence: Any) -> None:
+    """Whether each picture comes once, with its own label: the grey of a picture is its number."""
+    pairs = []
+    for idx in range(len(sequence)):
+        images, labels = ask(sequence.__getitem__, idx, name="__getitem__")
+        greys = np.mean(images, axis=(1, 2, 3)) * (255 if np.max(images) <= 1 else 1)
+        pairs += zip(np.round(greys / _STEP).astype(int).tolist(), np.ravel(labels).tolist(), strict=True)
+    if sorted(number for number, _ in pairs) != list(range(_PICTURES)):
+        came = len({number for number, _ in pairs})
+        wrong(f"In {len(pairs)} rows {came} of {_PICTURES} pictures came. Which did not, or came twice?")
+    if apart := [number for number, label in pairs if label != number % 2]:
+        wrong(
+            f"{len(apart)} of {_PICTURES} pictures come with a label that is not theirs. Where do pictures "
+            "and labels part?"
+        )
 
 
 SIX_FAULTS = Exercise(
