@@ -14,6 +14,7 @@ import multiprocessing
 import queue
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from types import FrameType, GeneratorType, ModuleType
 from typing import Any
 
 _ADAPTER = "keras.src.trainers.data_adapters.py_dataset_adapter"
+_ONE_AT_A_TIME = threading.Lock()
 _READERS = ("_finite_generator", "_infinite_generator")  # at default settings; what TensorFlow reads from
 
 
@@ -50,6 +52,17 @@ def stop_stray_workers(timeout: float = 10.0) -> int:
         >>> stop_stray_workers()
         0
     """
+    if not _ONE_AT_A_TIME.acquire(timeout=timeout):
+        raise TimeoutError(
+            f"another thread has been ending stray workers for {timeout:g} s: call it again later"
+        )
+    try:
+        return _stop(timeout)
+    finally:
+        _ONE_AT_A_TIME.release()
+
+
+def _stop(timeout: float) -> int:
     adapter = sys.modules.get(_ADAPTER)
     if adapter is None:
         return 0

@@ -17,9 +17,10 @@ from collections import defaultdict
 import numpy as np
 
 from .probe import Probe
-from .reach import held
+from .reach import can_be_copied
 
 _COPIED = 100_000_000  # bytes; a larger Sequence is not copied for a thread
+_BUSY = 0.5  # of its time: who waits for a lock or a thread takes none
 
 
 def watch(sequence, seconds: float, operations: bool) -> dict[str, list]:
@@ -35,31 +36,36 @@ def watch(sequence, seconds: float, operations: bool) -> dict[str, list]:
     if hasattr(os, "fork") and sys.platform != "darwin" and not operations:
         seen = _in_fork(sequence, 0.7 * seconds)
         # The rest is for a second try: the fork itself may be why it hangs.
-        if not seen["stuck"] or not seen["at"][-1]:
-            return seen
-        if seconds - (time.monotonic() - began) < 0.25 * seconds:
+        # Not where it has computed all the time: a thread that does so without end would hold up this one.
+        if not seen["stuck"] or not seen["at"][-1] or seen["busy"]:
             return seen
     return _in_thread(sequence, max(0.1, seconds - (time.monotonic() - began) - 0.2))
 
 
-def _collect(reader, how: str, seconds: float) -> dict[str, list]:
+def _collect(reader, seen: dict[str, list], seconds: float) -> None:
     """Takes what the probe sends until it is done, its time is over, or it is no more."""
-    deadline, seen = time.monotonic() + seconds, defaultdict(list, at=["__len__"], how=[how])
+    deadline = time.monotonic() + seconds
     try:
         while reader.poll(max(0.0, deadline - time.monotonic())):
             name, value = reader.recv()
             if name == "done":
-                return seen
+                return
             seen[name].append(value)
         seen["stuck"] = [True]
     except EOFError:
         ended = (seen["at"][-1] or "What followed", "ended the process, without an exception", True)
         seen["raised"].append(ended)
-    return seen
 
 
 def _run(sequence, seconds: float, writer, whole: bool) -> None:
-    probe = Probe(sequence, seconds, lambda *message: writer.send(message))
+    home = os.getpid()
+
+    def send(*message) -> None:
+        if os.getpid() != home:  # the Sequence has forked: two would speak at once
+            os._exit(0)
+        writer.send(message)
+
+    probe = Probe(sequence, seconds, send)
     try:
         probe.run(whole)
     except Exception as error:  # something stranger than the probe knows: keep what was seen
@@ -75,14 +81,19 @@ def _in_fork(sequence, seconds: float) -> dict[str, list]:
         if not child:
             _child(sequence, seconds, writer)
         writer.close()
+        seen = defaultdict(list, at=["__len__"], how=["a copy of this process"])
         try:
-            return _collect(reader, "a copy of this process", seconds)
+            _collect(reader, seen, seconds)
         finally:
             # Its own children too; by its number as well, in case it did not get to make the group.
             for end in (os.killpg, os.kill):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     end(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            with contextlib.suppress(ChildProcessError):  # who ignores SIGCHLD has nobody to wait for
+                usage = os.wait4(child, 0)[2]
+                if usage.ru_utime > _BUSY * seconds:
+                    seen["busy"] = [True]
+    return seen
 
 
 def _child(sequence, seconds: float, writer) -> None:
@@ -107,15 +118,16 @@ def _in_thread(sequence, seconds: float) -> dict[str, list]:
     def work() -> None:
         mine, whole = sequence, False
         with contextlib.suppress(Exception):  # what cannot be copied
-            if sum(size for size, _ in held(sequence).values()) < _COPIED:
+            if can_be_copied(sequence, _COPIED):
                 mine, whole = copy.deepcopy(sequence), True
         with contextlib.suppress(OSError):  # time is over, and nobody listens any more
             _run(mine, seconds, writer, whole)
 
     states = random.getstate(), np.random.get_state()
+    seen = defaultdict(list, at=["__len__"], how=["a thread"])
     with reader:
         threading.Thread(target=work, daemon=True, name="checkup").start()
-        seen = _collect(reader, "a thread", seconds)
+        _collect(reader, seen, seconds)
     random.setstate(states[0])
     np.random.set_state(states[1])
     return seen

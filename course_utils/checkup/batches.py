@@ -65,7 +65,7 @@ def _leaf(part: str, name: str, leaf) -> Leaf:
     if array.size and array.dtype.kind in "biuf":
         low, high = float(array.min()), float(array.max())
         whole = whole or (finite and bool((array == np.floor(array)).all()))
-    rows = (np.array(list(map(repr, row.flat))) if text else row for row in array)
-    digests = tuple(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
+    rows = (repr(row).encode() if text else row.tobytes() for row in array)
+    digests = tuple(hashlib.blake2b(row, digest_size=8).digest() for row in rows)
     figures = array.nbytes, low, high, finite, whole
     return Leaf(part, name, library, array.shape, array.dtype.name, *figures, digests)

@@ -7,7 +7,7 @@ import numpy as np
 
 from .apart import watch
 from .batches import Batch
-from .reach import operations, random_states
+from .reach import operations, own_attributes, random_states
 
 # What a rule yields: a code, a sentence (or something false: not seen), a level where it is not the usual.
 Said = Iterator[tuple]
@@ -22,7 +22,7 @@ class Case:
         seen: what the probe sent, by name.
         length, at: number of batches, -1 if unknown; what had not come back.
         first, later: batches of this epoch and of the next.
-        size: samples in the largest batch.
+        whole, size: whether each batch was looked at; samples in the largest.
     """
 
     def __init__(self, sequence, model, fit_args: dict, role: str, seconds: float):
@@ -36,6 +36,7 @@ class Case:
         self.first: list[Batch] = self.seen["first"]
         self.later: list[Batch] = self.seen["later"]
         self.unsteady: list[tuple[int, str]] = sum(self.seen["unsteady"], [])
+        self.whole = len(self.first) == self.length  # whether each batch was looked at
         self.size = max((len(batch.rows("x")) for batch in self.first), default=0)
 
     def lows_and_highs(self, part: str, name: str) -> tuple[float, float]:
@@ -52,8 +53,9 @@ def settings(sequence) -> tuple[int, bool, int]:
     Raises:
         TypeError: one of them is no number.
     """
-    workers, queue = getattr(sequence, "_workers", 1), getattr(sequence, "_max_queue_size", 10)
+    own = own_attributes(sequence)
+    workers, queue = own.get("_workers", 1), own.get("_max_queue_size", 10)
     for name, value in {"workers": workers, "max_queue_size": queue}.items():
         if not isinstance(value, numbers.Integral):
             raise TypeError(f"{name} of a Sequence must be a whole number, got {value!r}")
-    return workers, workers > 0 and bool(getattr(sequence, "_use_multiprocessing", False)), queue
+    return workers, workers > 0 and bool(own.get("_use_multiprocessing")), queue

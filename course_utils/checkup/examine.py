@@ -12,14 +12,17 @@ from .rules import RULES
 from .rules_of_batches import RULES_OF_BATCHES
 from .rules_of_models import RULES_OF_MODELS
 
+_A_DAY = 86_400
+
 
 def check(sequence, *, model=None, fit_args: dict | None = None, role="train", seconds=20.0) -> Report:
     """Examines any Sequence without training: takes batches, looks at the class, says what would go wrong.
 
     On Linux it happens in a forked copy of this process that is ended in time: epoch, order and random state
     of yours stay as they are. Elsewhere, and for a Sequence that calls TensorFlow (whose threads do not
-    survive a fork) or hangs in the fork, it happens in a thread, on a copy of the Sequence; a thread that
-    hangs cannot be ended.
+    survive a fork) or hangs in the fork, it happens in a thread, on a copy of the Sequence if it can be
+    copied; a thread that hangs cannot be ended. What your code does to the world outside (files, the place in
+    a file that it holds open, the working directory) it does here, too.
 
     Args:
         sequence: a `keras.utils.PyDataset` (`Sequence`), or any object with `__getitem__` and `__len__` or
@@ -32,11 +35,11 @@ def check(sequence, *, model=None, fit_args: dict | None = None, role="train", s
             second, middle and last are fetched first.
 
     Returns:
-        The Report. Nothing is printed, and a Sequence that raises or hangs is a finding. The faults it knows
-        are `FAULTS`.
+        The Report; a Sequence that raises or hangs is a finding in it. The faults it knows are `FAULTS`.
 
     Raises:
-        TypeError: `sequence` is not a Sequence, `model` is not a Keras model, or `fit_args` is not a dict.
+        TypeError: `sequence` is not a Sequence, or its workers or queue are no numbers; `model` is not a
+            Keras model; `fit_args` is not a dict.
         ValueError: `role` or `seconds` is wrong.
 
     Example:
@@ -71,8 +74,8 @@ def _check_arguments(sequence, model, fit_args, role, seconds) -> None:
         raise TypeError(f"expected a keras.utils.PyDataset (Sequence) object, got {sequence!r:.80}")
     if role not in ("train", "evaluate"):
         raise ValueError(f'role must be "train" or "evaluate", got {role!r}')
-    if not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-        raise ValueError(f"seconds must be a positive number, got {seconds!r}")
+    if not isinstance(seconds, (int, float)) or not 0 < seconds <= _A_DAY:
+        raise ValueError(f"seconds must be a number above 0 and at most {_A_DAY}, got {seconds!r}")
     if not isinstance(fit_args, (dict, type(None))):
         raise TypeError(f"fit_args must be a dict of fit's arguments, got {fit_args!r:.80}")
     if not isinstance(model, (keras.Model, type(None))):

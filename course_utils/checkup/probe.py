@@ -76,7 +76,7 @@ class Probe:
         """A batch, boxed, with the global random states set; None when it raised."""
 
         def get():
-            np.random.seed(index + numpy_seed)
+            np.random.seed((index + numpy_seed) % 2**32)
             random.seed(index + python_seed)
             return (self.sequence[index],)
 
@@ -93,12 +93,20 @@ class Probe:
             if place and not self.has_time(share if place >= 4 else 0.9) or raised == 3:
                 self.send("skipped", f"Stopped after {place} batches{' of another epoch' if seed else ''}.")
                 break
-            if got := self.fetch(index, seed, seed):
-                batches[index] = describe(index, *got)
-                self.send(name, batches[index])
+            got = self.fetch(index, seed, seed)
+            if got and (batch := self.described(index, *got)):
+                batches[index] = batch
+                self.send(name, batch)
                 kept = got if index == 0 else kept
-            raised += got is None
+            raised += index not in batches
         return length, batches, kept
+
+    def described(self, index: int, batch) -> Batch | None:
+        try:
+            return describe(index, batch)
+        except Exception as error:
+            self.send("raised", (f"Batch {index}", f"cannot be read: {_words(error)}", True))
+            return None
 
     def differs(self, old: Batch, *seeds: int) -> bool:
         got = self.fetch(old.index, *seeds)
@@ -173,7 +181,7 @@ class Probe:
 def _length(sequence) -> float:
     """Number of batches; infinity for an endless Sequence."""
     length = sequence.num_batches if hasattr(type(sequence), "num_batches") else len(sequence)
-    return math.inf if length is None else int(length)
+    return math.inf if length is None else max(0, int(length))
 
 
 def _words(error: BaseException) -> str:

@@ -5,8 +5,11 @@ import math
 from ..memory import megabytes
 from .batches import Batch
 from .case import Case, Said
+from .reach import own_attributes
 
 _FEW = 16  # samples: with fewer than this, what looks like an order may be chance
+_AT_LEAST = 4  # where not all was looked at: a copy with another label may be among the rest
+_CHANCE = 0.001
 _STRAY = 0.02  # of the samples; copies of one image may have labels of their own
 
 
@@ -37,7 +40,7 @@ def _of_a_batch(name: str, b: Batch) -> Said:
     arrays = [leaf for leaf in b.leaves if leaf.shape]
     bare = [f"{leaf.kind} in its part {leaf.part}" for leaf in b.leaves if not leaf.shape]
     # A dict, or a tuple of one, may be meant for a train_step of one's own.
-    odd = bare or b.kind not in ("tuple", "list", "dict") or b.parts > 3
+    odd = bare or b.kind not in ("tuple", "list", "dict") or not 0 < b.parts <= 3
     yield "not-a-tuple", odd and f"{name} came as {', '.join([b.kind, *bare])}, in {b.parts} parts."
     sizes = {leaf.shape[0] for leaf in arrays}
     yield "empty-batch", 0 in sizes and f"{name} came with 0 samples."
@@ -92,7 +95,8 @@ def of_company(case: Case) -> Said:
         what = {"x": "inputs", "y": "labels", "w": "weights"}[part] + (f" ({name})" if name else "")
         said = f"After on_epoch_end {lost} of {len(again)} images came with {what} of others."
         level = "error" if part != "x" or once else "warning"
-        yield "labels-leave-images", lost > _STRAY * len(again) and said, level
+        least = max(_STRAY * len(again), 0 if case.whole else _AT_LEAST)
+        yield "labels-leave-images", lost > least and said, level
 
 
 def _pairs(batches: list[Batch], part: str, name: str) -> list[tuple[bytes, bytes]]:
@@ -113,6 +117,7 @@ def of_order(case: Case) -> Said:
     labels = [set(b.rows("y")) for b in case.first + case.later if len(b.rows("y")) > 1]
     several = len(set().union(*labels)) > 1 and len(images[0]) >= _FEW
     pure = case.train and several and all(len(classes) == 1 for classes in labels)
+    pure = pure and _by_chance(case.first + case.later) < _CHANCE
     yield "one-class-batches", pure and f"Each of {len(labels)} batches holds one class; there are several."
     later = {b.index: b for b in case.later}
     both = [(old, later[old.index]) for old in case.first if old.rows("x") and old.index in later]
@@ -127,14 +132,21 @@ def of_order(case: Case) -> Said:
     yield "changes-in-evaluation", changed and "The pixels of the same samples change from epoch to epoch."
 
 
+def _by_chance(batches: list[Batch]) -> float:
+    """How likely it is that all these batches hold one class each, if samples are drawn at random."""
+    labels = [label for b in batches for label in b.rows("y")]
+    shares = [labels.count(label) / len(labels) for label in set(labels)]
+    sizes = [len(b.rows("y")) for b in batches]
+    return math.prod(sum(share**size for share in shares) for size in sizes if size > 1)
+
+
 def of_all_samples(case: Case) -> Said:
     """Whether an epoch serves each sample once, as far as can be told."""
     lost = sum(n for n in case.seen["tail"] if n < case.size)  # who serves any index serves full batches
     said = lost and f"{lost} samples come after the last of {case.length} batches."
     yield "dropped-tail", said, "warning" if case.train else "error"
-    whole = len(case.first) == case.length < math.inf and all(b.rows("x") for b in case.first)
     served = [row for b in case.first for row in b.rows("x", "y")]
-    if whole and served:
+    if case.whole and served and all(b.rows("x") for b in case.first):
         left = _never_served(case.sequence, len(served))
         yield "dropped-tail", left, "warning" if case.train else "error"
         twice = len(served) - len(set(served))
@@ -145,7 +157,7 @@ def of_all_samples(case: Case) -> Said:
 def _never_served(sequence, served: int) -> str:
     """The Sequence holds lists of one length, more than it serves, and none of what it serves."""
     sizes: dict[int, list[str]] = {}
-    for name, value in getattr(sequence, "__dict__", {}).items():
+    for name, value in own_attributes(sequence).items():
         if hasattr(type(value), "__len__") and not isinstance(value, (str, bytes, dict)):
             sizes.setdefault(len(value) if getattr(value, "shape", True) else 0, []).append(f"self.{name}")
     most = [size for size, names in sizes.items() if len(names) > 1 and served < size < 2 * served]
