@@ -1,7 +1,7 @@
-"""A program whose `fit` is interrupted, over and over: `python -m tests.interrupted MODE WHAT HOW`.
+"""A program whose `fit` is interrupted, over and over: `python -m tests.interrupted MODE 'WHAT HOW' ...`.
 
-It prints what it saw as a line of JSON. Each run is a process of its own, in a process group of its own:
-without the cure some would hang for ever. Who starts it gives it a time-out.
+It prints what it saw as a line of JSON. It runs in a process group of its own: without the cure some would
+hang for ever. Who starts it gives it a time-out.
 """
 
 import atexit
@@ -211,5 +211,6 @@ def others(how: str, options: dict) -> dict:
 if __name__ == "__main__":
     multiprocessing.set_start_method("fork")  # what Linux does until Python 3.14
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
-    mode, what, how = sys.argv[1:]
-    print(json.dumps(globals()[what](how, MODES[mode])), flush=True)
+    mode, *parts = sys.argv[1:]
+    seen = {part: globals()[part.split()[0]](part.split()[-1], MODES[mode]) for part in parts}
+    print(json.dumps(seen), flush=True)

@@ -1,6 +1,7 @@
 """Rules about batches: what is in them, what comes back when they are asked for again, who is with whom."""
 
 import math
+from collections import Counter
 
 from ..memory import megabytes
 from .batches import Batch
@@ -135,7 +136,7 @@ def of_order(case: Case) -> Said:
 def _by_chance(batches: list[Batch]) -> float:
     """How likely it is that all these batches hold one class each, if samples are drawn at random."""
     labels = [label for b in batches for label in b.rows("y")]
-    shares = [labels.count(label) / len(labels) for label in set(labels)]
+    shares = [count / len(labels) for count in Counter(labels).values()]
     sizes = [len(b.rows("y")) for b in batches]
     return math.prod(sum(share**size for share in shares) for size in sizes if size > 1)
 
