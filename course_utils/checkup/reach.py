@@ -91,10 +91,11 @@ def _children(thing: Any) -> Iterable[tuple[str, Any]]:
         return [("", value) for value in inside]
     if kind is _CACHE or kind.__name__ == _LINK:
         return [("", value) for value in gc.get_referents(thing)]
-    return _attributes(thing)
+    return own_attributes(thing).items()
 
 
-def _attributes(thing: Any) -> list[tuple[str, Any]]:
+def own_attributes(thing: Any) -> dict[str, Any]:
+    """Attributes of the object itself, by name, those in slots too; read without its help."""
     found = {}
     for base in type(thing).__mro__:
         for name, slot in vars(base).items():
@@ -103,12 +104,7 @@ def _attributes(thing: Any) -> list[tuple[str, Any]]:
                     found[name] = slot.__get__(thing)
     with contextlib.suppress(AttributeError):
         found |= object.__getattribute__(thing, "__dict__")
-    return list(found.items())
-
-
-def own_attributes(thing: Any) -> dict[str, Any]:
-    """Attributes of the object itself, by name, read without its help."""
-    return dict(_attributes(thing))
+    return found
 
 
 def _filled(cell: types.CellType) -> bool:
@@ -123,7 +119,7 @@ def _functions(sequence) -> Iterator[types.FunctionType]:
     home = type(sequence).__module__
     owners = [type(sequence)] + [
         type(value)
-        for _, value in _attributes(sequence)
+        for value in own_attributes(sequence).values()
         if _is(value, keras.utils.PyDataset) or type(value).__module__ == home
     ]
     todo, known = [method for owner in owners for method in _methods(owner)], set()

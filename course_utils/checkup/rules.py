@@ -17,9 +17,8 @@ _MUCH = 3_000_000  # bytes held that are worth a word
 
 def of_the_class(case: Case) -> Said:
     cls, many = type(case.sequence), f"and it has {case.workers} workers."
-    orphan = isinstance(case.sequence, keras.utils.PyDataset) and "_workers" not in own_attributes(
-        case.sequence
-    )
+    built = "_workers" in own_attributes(case.sequence)
+    orphan = isinstance(case.sequence, keras.utils.PyDataset) and not built
     yield "base-constructor", orphan and f"{cls.__name__} never reaches the constructor of PyDataset."
     yield "queue-unbounded", case.queue < 1 and f"max_queue_size is {case.queue}."
     begin = getattr(cls, "on_epoch_begin", None)  # Keras' own does nothing

@@ -3,6 +3,8 @@
 import math
 from collections import Counter
 
+import numpy as np
+
 from ..memory import megabytes
 from .batches import Batch
 from .case import Case, Said
@@ -23,7 +25,7 @@ def of_batches(case: Case) -> Said:
     for b in batches:
         name = f"Batch {b.index}"
         now = [len(leaf.shape) for leaf in b.leaves]
-        lost = len(now) == len(ranks) and [leaf.kind for leaf in b.leaves] and now != ranks
+        lost = len(now) == len(ranks) and now != ranks
         was = f"batch {batches[0].index} of {ranks}"
         yield "shape-changes", lost and f"{name} has arrays of {now} axes, {was}."
         if not lost:
@@ -159,8 +161,9 @@ def _never_served(sequence, served: int) -> str:
     """The Sequence holds lists of one length, more than it serves, and none of what it serves."""
     sizes: dict[int, list[str]] = {}
     for name, value in own_attributes(sequence).items():
-        if hasattr(type(value), "__len__") and not isinstance(value, (str, bytes, dict)):
-            sizes.setdefault(len(value) if getattr(value, "shape", True) else 0, []).append(f"self.{name}")
+        kind = type(value)  # not isinstance, which asks a thing for its class
+        if issubclass(kind, (list, tuple)) or (issubclass(kind, np.ndarray) and value.ndim):
+            sizes.setdefault(len(value), []).append(f"self.{name}")
     most = [size for size, names in sizes.items() if len(names) > 1 and served < size < 2 * served]
     if not most or served in sizes:
         return ""
