@@ -137,7 +137,8 @@ def test_t2_steps_per_epoch_leaves_most_batches_out(facts):
 
 def test_t3_validation_steps_takes_other_batches_every_epoch(facts):
     same = [[0, 1, 2, 3, 4]] * 3
-    still_a_trap("T3", facts["t3"]["naive 2"] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 12, 13, 14]])
+    # On a quiet machine [0-4], [5-9], [10-14]; how far the readers got ahead is the machine's affair.
+    still_a_trap("T3", facts["t3"]["naive 2"] != same)
     assert facts["t3"]["naive 1"] == facts["t3"]["ours 1"] == same
     assert facts["t3"]["ours 2"] != same  # ours too: hence the warning
 
@@ -161,7 +162,7 @@ def test_t2_t3_ours_warn_by_themselves(numbered, options):
 
 def test_t4_on_epoch_begin_comes_too_late(facts):
     right = [[0] * 4, [1] * 4, [2] * 4]
-    still_a_trap("T4", facts["t4"]["naive 2"] == [[-1] * 4, [0] * 4, [1] * 4])
+    still_a_trap("T4", facts["t4"]["naive 2"] != right and facts["t4"]["naive 2"][0][0] == -1)
     assert facts["t4"]["naive 1"] == right == facts["t4"]["ours 2"]
 
 
