@@ -57,7 +57,11 @@ def test_nothing_is_left_of_ten_interrupted_fits_in_a_row(saw, mode, how):
     """By a callback; by SIGINT to the process group at ten random moments. The traceback is kept."""
     seen = saw(mode, f"ten {how}")
     ways = {"callback": ["RuntimeError", "KeyboardInterrupt", "stopped"], "SIGINT": ["KeyboardInterrupt"]}
-    assert seen["each"] == [[way, 1, [0, 0, 0, 0]] for way in (ways[how] * 10)[:10]]
+    assert [way for way, _, _ in seen["each"]] == (ways[how] * 10)[:10]
+    assert [left for _, _, left in seen["each"]] == [[0, 0, 0, 0]] * 10
+    ended = [count for _, count, _ in seen["each"]]
+    # At a random moment, between two epochs for one, there may be nothing to end.
+    assert set(ended) <= {0, 1} and sum(ended) >= (10 if how == "callback" else 5)
     assert (seen["again"], seen["fits afterwards"], seen["code"]) == (0, 1, 0)
 
 
