@@ -45,10 +45,14 @@ def _free_port() -> int:
 def lab(root: Path):
     """A JupyterLab of its own over `root`; yields (address, token). It reads no settings of the user's."""
     home = Path(tempfile.mkdtemp(prefix="lab-"))
-    settings = home / "settings/@jupyterlab/apputils-extension"
-    settings.mkdir(parents=True)
-    quiet = {"fetchNews": "false", "checkForUpdates": False}  # else a pop-up asks, over the notebook
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    settings = {
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # a pop-up asks
+        "docmanager-extension/plugin": {"autosave": False},  # after two minutes, over the stored notebook
+    }
+    for name, values in settings.items():
+        file = home / f"settings/@jupyterlab/{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(values))
     variables = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
                  "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
                  "IPYTHONDIR": "ipython"}  # fmt: skip
