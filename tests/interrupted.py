@@ -6,6 +6,7 @@ hang for ever. Who starts it gives it a time-out.
 
 import atexit
 import gc
+import itertools
 import json
 import multiprocessing
 import os
@@ -51,14 +52,27 @@ class Interrupt(keras.callbacks.Callback):
 
 
 class Press(keras.callbacks.Callback):
-    """Ctrl-C, or Jupyter's stop button: SIGINT to the process group, some time after training has begun."""
+    """Ctrl-C, or Jupyter's stop button: SIGINT to the process group, some time after training has begun.
 
-    def __init__(self, after: float):
+    Of a thousand one was not heard: what an interrupt meets in a `__del__`, or in C that clears errors, is
+    ignored. Whoever sees training go on presses again, and so does this.
+    """
+
+    def __init__(self, after: float, again: float = 10):
         super().__init__()
-        self.after = after
+        self.waits, self.heard = itertools.chain([after], itertools.repeat(again)), threading.Event()
+        self.finger = threading.Thread(target=self.press)
 
     def on_train_begin(self, logs=None):
-        threading.Timer(self.after, os.killpg, (0, signal.SIGINT)).start()
+        self.finger.start()
+
+    def press(self):
+        while not self.heard.wait(next(self.waits)):
+            os.killpg(0, signal.SIGINT)
+
+    def lift(self):
+        self.heard.set()
+        self.finger.join()
 
 
 def paths(count: int) -> list[str]:
@@ -87,6 +101,9 @@ def interrupted(model, sequence, callback) -> str:
     except (RuntimeError, KeyboardInterrupt) as error:
         sys.last_value, sys.last_traceback = error, error.__traceback__
         return type(error).__name__
+    finally:
+        if isinstance(callback, Press):
+            callback.lift()
     return "stopped"
 
 

@@ -14,7 +14,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 FLAGS = [
     "--no-sandbox",  # CI runs as root, and Chromium's sandbox refuses root
@@ -141,8 +141,8 @@ def _commanded(page, code: str, argument=None) -> bool:
 
 
 def stop_while_it_runs(page, code: str, begun: str) -> str:
-    """Runs code in the kernel, presses the notebook's stop button once it has printed `begun`; the error's
-    name, or "" if the code ended by itself."""
+    """Runs code in the kernel, presses the notebook's stop button once it has printed `begun`, again if
+    that was not heard; the error's name, or "" if the code ended by itself."""
     page.evaluate(
         """(code) => { window.said = ''; window.error = null;
         const k = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
@@ -152,8 +152,12 @@ def stop_while_it_runs(page, code: str, begun: str) -> str:
         code,
     )
     page.wait_for_function("begun => window.said.includes(begun)", arg=begun, timeout=90_000)
-    page.locator("[data-command='notebook:interrupt-kernel'], [data-icon='ui-components:stop']").first.click()
-    page.wait_for_function("() => window.error !== null", timeout=60_000)
+    stop = page.locator("[data-command='notebook:interrupt-kernel'], [data-icon='ui-components:stop']").first
+    for _press in range(3):
+        stop.click()
+        with contextlib.suppress(TimeoutError):
+            page.wait_for_function("() => window.error !== null", timeout=20_000)
+            break
     return page.evaluate("window.error")
 
 
