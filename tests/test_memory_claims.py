@@ -92,13 +92,17 @@ def test_at_default_settings_two_to_three_batches_are_alive(paths, ahead):
 
 
 def test_uint8_through_the_queue_takes_a_quarter(paths):
-    """Notebook 03 computes it from the shapes; here a whole `fit` is weighed, its queue of ten kept full."""
+    """Notebook 03 computes it from the shapes; here a whole `fit` is weighed.
+
+    Its queue of ten is full, and one batch more is in a worker's hands, whenever training goes on. The two
+    batches of the tiny fit before it may have left room for two of these eleven.
+    """
     batch = 32 * 256 * 256
 
     def growth(dtype):
-        return growth_of_fit(paths[:576], 32, dtype=dtype, ahead=10, workers=2, max_queue_size=10)
+        return growth_of_fit(paths[:576], 32, dtype=dtype, ahead=11, workers=2, max_queue_size=10)
 
     as_floats = least(lambda: growth("float32"), below=15 * 4 * batch)
-    assert as_floats > 11 * 4 * batch
+    assert as_floats > 8.9 * 4 * batch
     # The batch in use is float32 in either case: the model casts it.
     least(lambda: growth("uint8"), below=min(15 * batch + 3 * 4 * batch, 0.45 * as_floats))
