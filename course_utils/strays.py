@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import gc
 import multiprocessing
+import os
 import queue
 import signal
 import sys
@@ -100,9 +101,17 @@ def ignore_interrupts_in_workers() -> None:
 
     Ctrl-C and Jupyter's stop button send SIGINT to all processes of a group. A worker that dies of it leaves
     a batch that never comes, and `fit` waits for that for ever (4 of 4 in a kernel): the parent alone is to
-    hear it.
+    hear it. Where workers are forked they have ignored it from their first moment.
     """
     if multiprocessing.current_process().name.startswith("Keras_worker_"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _ignore_interrupts_if_forked_by_keras() -> None:
+    # A Sequence is first heard of when its first batch is made, and a worker can be interrupted before that.
+    keras_forks = ("_run", _ADAPTER)
+    frames = _frames(sys._getframe())
+    if keras_forks in ((frame.f_code.co_name, frame.f_globals.get("__name__")) for frame in frames):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -223,3 +232,7 @@ def at_exit() -> None:
     # A fit that another thread is in the middle of is not ours to stop; neither is a batch that never comes.
     with contextlib.suppress(RuntimeError, TimeoutError):
         stop_stray_workers()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_ignore_interrupts_if_forked_by_keras)

@@ -61,6 +61,7 @@ class Press(keras.callbacks.Callback):
     def __init__(self, after: float, again: float = 10):
         super().__init__()
         self.waits, self.heard = itertools.chain([after], itertools.repeat(again)), threading.Event()
+        self.presses = 0
         self.finger = threading.Thread(target=self.press)
 
     def on_train_begin(self, logs=None):
@@ -68,6 +69,7 @@ class Press(keras.callbacks.Callback):
 
     def press(self):
         while not self.heard.wait(next(self.waits)):
+            self.presses += 1
             os.killpg(0, signal.SIGINT)
 
     def lift(self):
@@ -130,7 +132,7 @@ def ten(how: str, options: dict) -> dict:
     model, files, chance = small_model((8, 8, 1)), paths(120), random.Random(1)
     warm = Slow(files, np.zeros(120), 8, (8, 8), **options)
     model.fit(warm, verbose=0)
-    before, seen = running(warm), []
+    before, seen, unheard = running(warm), [], 0
     for number in range(10):
         if how == "callback":
             sequence = Bare(400, 8, **options)
@@ -140,10 +142,26 @@ def ten(how: str, options: dict) -> dict:
             interrupt = Press(chance.uniform(0, 1))
         ended = interrupted(model, sequence, interrupt)
         count = stop_stray_workers()
+        unheard += getattr(interrupt, "presses", 1) - 1
         left = [now - then for now, then in zip(running(sequence), before, strict=True)]
         seen.append([ended, count, left])
     steps = len(model.fit(Bare(20, 8, **options), verbose=0).history["loss"])
-    return {"each": seen, "again": stop_stray_workers(), "fits afterwards": steps}
+    return {"each": seen, "unheard": unheard, "again": stop_stray_workers(), "fits afterwards": steps}
+
+
+class Early(Slow):
+    """Each worker process is interrupted as it begins a batch: the first one before ours has seen it."""
+
+    def __getitem__(self, index):
+        if multiprocessing.current_process().name.startswith("Keras_worker_"):
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().__getitem__(index)
+
+
+def early(how: str, options: dict) -> dict:
+    """How many epochs of such a Sequence come to their end."""
+    sequence = Early(paths(20), np.zeros(20), 4, (8, 8), **options)
+    return {"epochs": len(small_model((8, 8, 1)).fit(sequence, epochs=2, verbose=0).history["loss"])}
 
 
 def without(how: str, options: dict) -> dict:

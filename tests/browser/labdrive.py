@@ -140,9 +140,9 @@ def _commanded(page, code: str, argument=None) -> bool:
         page.set_default_timeout(30_000)
 
 
-def stop_while_it_runs(page, code: str, begun: str) -> str:
+def stop_while_it_runs(page, code: str, begun: str) -> tuple[str, int]:
     """Runs code in the kernel, presses the notebook's stop button once it has printed `begun`, again if
-    that was not heard; the error's name, or "" if the code ended by itself."""
+    that was not heard; the error's name ("" if the code ended by itself), and how often it was pressed."""
     page.evaluate(
         """(code) => { window.said = ''; window.error = null;
         const k = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
@@ -153,12 +153,14 @@ def stop_while_it_runs(page, code: str, begun: str) -> str:
     )
     page.wait_for_function("begun => window.said.includes(begun)", arg=begun, timeout=90_000)
     stop = page.locator("[data-command='notebook:interrupt-kernel'], [data-icon='ui-components:stop']").first
-    for _press in range(3):
+    presses, error = 0, None
+    while error is None and presses < 3:
         stop.click()
+        presses += 1
         with contextlib.suppress(TimeoutError):
             page.wait_for_function("() => window.error !== null", timeout=20_000)
-            break
-    return page.evaluate("window.error")
+        error = page.evaluate("window.error")
+    return error, presses
 
 
 def shut_down(page) -> None:

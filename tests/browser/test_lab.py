@@ -261,11 +261,15 @@ def test_the_stop_button_leaves_nothing_that_is_not_ended(page):
     """JupyterLab's own button, which sends SIGINT to the kernel and its children; twice in each mode."""
     page.open("00_start_here.ipynb")
     labdrive.kernel_says(page, f"import sys; sys.path.insert(0, {str(ROOT)!r})")
+    presses = []
     for mode in ("default", "threads", "processes") * 2:
-        assert labdrive.stop_while_it_runs(page, STOPPED.format(mode=mode), "step 3") == "KeyboardInterrupt"
+        error, times = labdrive.stop_while_it_runs(page, STOPPED.format(mode=mode), "step 3")
+        assert error == "KeyboardInterrupt"
+        presses.append(times)
         assert labdrive.kernel_says(page, "print(stop_stray_workers(), stop_stray_workers())") == "1 0\n"
         left = "print(len(multiprocessing.active_children()), running(sequence)[2:])"
         assert labdrive.kernel_says(page, left) == "0 [0, 0]\n"
+    assert sum(presses) <= 7, presses  # one may go unheard by a chance of Python's
 
 
 def test_04_settings_a_rehearsal_and_the_room_that_binder_leaves(page):
