@@ -9,8 +9,9 @@ A room a subject; each imports only rooms below it:
     sources, augmentation, normalisation, threads, notebook
     strays                  what an interrupted fit leaves behind, ended
     images, dataset, order  a file, a table of files, who reads what
-    formats                 what Pillow does not tell of a file
-    memory                  the limit, the peak, a function under a limit
+    decoding                an opened file -> numbers
+    formats, png, resizing  what Pillow does not tell of a file; PNG, strictly and fast; the one filter
+    memory                  the limit, the peak, a function under a limit, turns at it
     checks                  of arguments
 
 The names below load on first use, so that a child process which measures memory never pays for Keras

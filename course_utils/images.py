@@ -5,28 +5,17 @@ import errno
 import io
 import os
 import stat
-import struct
 import time
 import warnings
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from .checks import check_choice, check_size, check_whole
-from .formats import (
-    ORIENTATION,
-    Directory,
-    Page,
-    PageError,
-    is_irreversible,
-    kind_of,
-    no_range,
-    notes_follow,
-    page_of,
-    unpacked,
-)
+from .decoding import BROKEN, is_deep, mask_to_array, orientation, to_array
+from .formats import Page, PageError, is_irreversible, kind_of, notes_follow, page_of
 
 # 8192 x 8192: larger than any radiograph we met, small enough (67 MB in grey) that a crafted file of a
 # few kilobytes cannot ask for the whole machine. The header tells the size before a pixel is decoded.
@@ -36,19 +25,12 @@ COLOR_MODES = {"grayscale": "L", "rgb": "RGB"}
 ASPECTS = ("stretch", "pad", "crop")
 DTYPES = ("float32", "uint8")
 
-TURNS = dict(zip((2, 3, 4, 5, 6, 7, 8), (
-    Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
-    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90), strict=True))  # fmt: skip
-# What Pillow's readers raise on broken notes (besides MemoryError, which is nobody's note's fault).
-BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError,
-          struct.error)  # fmt: skip
-
 # Troubles of a drive that may be over in a moment; not every system knows them all.
 PASSING = {getattr(errno, name, None) for name in (
     "EIO", "ESTALE", "ETIMEDOUT", "EREMOTEIO", "EAGAIN", "EBUSY", "ENOLINK", "ECOMM", "EPROTO", "ENOTCONN",
     "ECONNRESET", "ECONNABORTED", "ENETDOWN", "ENETRESET", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH",
 )}  # fmt: skip
+BUFFER = 2**16  # bytes; whatever is read of a small file, the drive is asked once
 PAUSES = (0.05, 0.2)  # seconds before the second and the third try
 # A seek to where a broken file points raises these: the file's fault.
 NOT_THE_DRIVE = (errno.EINVAL, errno.EOVERFLOW)
@@ -80,10 +62,23 @@ def load_image(
 ) -> np.ndarray:
     """Reads one image file into an array of its own.
 
-    Downsizing is antialiased: every source pixel counts, where `keras.utils.load_img` picks the nearest
-    one and can lose what is small. Rotation noted in EXIF is applied if it can be read; what else EXIF
-    holds is ignored. Transparent pixels are laid on black. 16-bit grey is divided by 257, so that 65535
-    becomes 255 and nothing is clipped; grey TIFF of 9 to 15 bits is scaled by its own largest value.
+    Smaller or larger pictures are made by one filter, antialiased: the triangle of `resizing.resized`. Every
+    source pixel counts, where `keras.utils.load_img` picks the nearest one and can lose what is small.
+    Rotation noted in EXIF is applied if it can be read; what else EXIF holds is ignored. Transparent pixels
+    are laid on black. 16-bit grey is divided by 257, so that 65535 becomes 255 and nothing is clipped; grey
+    TIFF of 9 to 15 bits is scaled by its own largest value.
+
+    Plain PNGs (8 bits, grey or RGB, not interlaced, up to 17 MB of pixels) are decoded by ISA-L and OpenCV,
+    all else by Pillow; the file's head decides, and the pixels are the same. Of any PNG all checksums are
+    looked at: one changed bit is an error. JPEG has none, and may serve damage as a picture. A JPEG is
+    decoded at a half, a quarter or an eighth as long as that is at least twice the target: of radiographs of
+    1024 x 1024 a hundredth of the pixels then differ by more than one grey level at 256 x 256, where there is
+    lettering by up to 14.
+
+    Reading takes memory for a moment, in bytes a pixel of the file: plain PNG 3 a channel; other grey 1, of
+    16 bits 2; all else 4; and 14 MB for what is converted by strips. A progressive JPEG takes 6 more, one
+    that is decoded smaller that much less. Threads that need 17 MB or more take turns where all together
+    would need more than half of what is free (`memory.room_for`).
 
     Args:
         file: a path, the file's bytes, or a binary file that is open (it is left open, and read from its
@@ -103,23 +98,52 @@ def load_image(
     Raises:
         ImageError: the file is missing, no image, cut short, larger than `max_pixels`, has signed, float or
             32-bit pixels, whose range no file states, or more bands than grey or colours and transparency,
-            or is damaged where the format can tell (JPEG often cannot). Or the drive cannot read it, after
-            two more tries where the trouble may pass; then the message says so.
+            or is damaged where the format can tell. Or the drive cannot read it, after two more tries where
+            the trouble may pass; then the message says so.
         TypeError, ValueError: an argument is not as described; the message names it.
 
     Example:
         >>> load_image("chest.png", (256, 256)).shape
         (256, 256, 1)
     """
-    check_choice("color_mode", color_mode, COLOR_MODES)
-    check_choice("aspect", aspect, ASPECTS)
-    dtype = dtype_name(dtype)
     target_size = None if target_size is None else check_size("target_size", target_size)
-    mode = COLOR_MODES[color_mode]
-    array = _read(file, max_pixels, lambda image, page: _to_array(image, page, target_size, mode, aspect))
-    if array.dtype != dtype:
-        array = (array.round() if dtype == "uint8" else array).astype(dtype)
-    return array[..., np.newaxis] if array.ndim == 2 else array
+    return _image(file, target_size, None, color_mode, aspect, dtype, max_pixels)
+
+
+def load_image_into(
+    place: np.ndarray,
+    file,
+    color_mode: str = "grayscale",
+    *,
+    aspect: str = "stretch",
+    max_pixels: int = MAX_PIXELS,
+) -> None:
+    """What `load_image` returns, written into an array that is there: a batch's row needs no copy.
+
+    Args:
+        place: (height, width, channels) of float32 or uint8; its height and width are the target's. After an
+            error its contents mean nothing.
+        file, color_mode, aspect, max_pixels: as for `load_image`.
+
+    Raises:
+        ImageError, TypeError, ValueError: as for `load_image`; or `place` is no such array.
+
+    Example:
+        >>> batch = np.empty((32, 64, 64, 1), np.uint8)
+        >>> load_image_into(batch[0], "chest.png")
+    """
+    if not isinstance(place, np.ndarray) or not place.flags.writeable:
+        raise TypeError(f"place must be an array that can be written to, got {type(place).__name__}")
+    channels = len(COLOR_MODES.get(color_mode, ""))
+    if channels and (place.ndim != 3 or place.shape[2] != channels or 0 in place.shape):
+        raise ValueError(f"place must be (height, width, {channels}) for {color_mode}, got {place.shape}")
+    _image(file, place.shape[:2], place, color_mode, aspect, place.dtype, max_pixels)
+
+
+def _image(file, target_size, place, color_mode: str, aspect: str, dtype, max_pixels: int) -> np.ndarray:
+    mode = COLOR_MODES[check_choice("color_mode", color_mode, COLOR_MODES)]
+    options = target_size, mode, check_choice("aspect", aspect, ASPECTS), place, dtype_name(dtype)
+    return _read(file, max_pixels, lambda image, page: to_array(image, page, *options))
 
 
 def image_size(
@@ -142,11 +166,11 @@ def image_size(
     """
 
     def size(image: Image.Image, page: Page) -> tuple[int, int]:
-        _is_deep(image, page)
+        is_deep(image, page)
         if image.format == "PNG" and notes_follow(page.stream):  # rare, and Pillow reads them last
             image.load()
         width, height = page.size or image.size
-        return (width, height) if _orientation(image, page) >= 5 else (height, width)
+        return (width, height) if orientation(image, page) >= 5 else (height, width)
 
     return _read(file, max_pixels, size)
 
@@ -195,12 +219,7 @@ def mask_and_size(
         if page.size or image.mode not in ("1", "L", "P"):
             found = f"{page.bits} bits" if page.size else f"mode {image.mode}"
             raise ImageError(f"a mask has one 8-bit number a pixel, this file has {found}")
-        image.load()  # notes may follow the pixels
-        own = _turned(Image.fromarray(np.array(image, np.uint8)), _orientation(image, page))
-        values = own
-        if target_size is not None:
-            values = _resize(own, (target_size[1], target_size[0]), aspect, Image.Resampling.NEAREST)
-        return np.array(values)[..., np.newaxis], (own.height, own.width)
+        return mask_to_array(image, page, target_size, aspect)
 
     return _read(file, max_pixels, read)
 
@@ -299,53 +318,7 @@ def _opened(file):
     if not stat.S_ISREG(mode):  # to open a FIFO would wait for ever
         raise ImageError("not a regular file")
     # By file, not by name: by name Pillow maps an uncompressed TIFF, and misreads one to be turned.
-    return open(file, "rb")
-
-
-def _is_deep(image: Image.Image, page: Page) -> bool:
-    """Whether the grey has more than 8 bits; ImageError if it has a range that nobody knows."""
-    # Pillow opens 16-bit PNG and TIFF as "I;16…", 16-bit PGM as "I", and would clip both at 255.
-    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
-        raise no_range("32-bit float" if image.mode == "F" else "signed 32-bit")
-    return page.size is not None or image.mode.startswith("I")
-
-
-def _shades(image: Image.Image, page: Page) -> np.ndarray:
-    """Grey of more than 8 bits as float32, 0 to 255."""
-    values, most = np.array(image), 2**page.bits - 1
-    if page.size is not None:
-        rows = values.reshape(len(values), -1, (page.tile * page.bits + 7) // 8)
-        blocks = np.array_split(rows, min(len(rows), 1 + rows.size // 2**20))  # each is widened for a moment
-        values = np.concatenate([unpacked(block, page) for block in blocks])
-    if page.inverted:
-        values = most - values
-    unseen = image.info.get("transparency")
-    if isinstance(unseen, int):  # the one grey that a 16-bit PNG calls transparent
-        values[values == unseen] = 0
-    # The product is exact in float32, so that the largest value becomes 255 and not a trifle more.
-    return values.astype(np.float32) / 257 if page.bits == 16 else values * np.float32(255) / most
-
-
-def _orientation(image: Image.Image, page: Page) -> int:
-    """How the picture lies, 1 to 8, as far as its notes can be read."""
-    if page.orientation is not None:
-        return page.orientation if page.orientation in TURNS else 1
-    if exif := image.info.get("exif"):
-        with contextlib.suppress(*BROKEN):
-            while exif.startswith(b"Exif\0\0"):  # some write it twice
-                exif = exif[6:]
-            found = Directory(io.BytesIO(exif)).first(ORIENTATION, 0)
-            if found in TURNS:
-                return found
-    if image.info.keys() & {"xmp", "XML:com.adobe.xmp", "Raw profile type exif"}:
-        with contextlib.suppress(*BROKEN):
-            found = Image.Image.getexif(image).get(ORIENTATION)  # PNG's own would decode the pixels
-            return found if found in TURNS else 1
-    return 1
-
-
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+    return open(file, "rb", BUFFER)
 
 
 def _is_lossy(image: Image.Image, stream: BinaryIO) -> bool:
@@ -359,47 +332,6 @@ def _is_lossy(image: Image.Image, stream: BinaryIO) -> bool:
     data = stream.read()
     stream.seek(here)
     return b"VP8 " in data if image.format == "WEBP" else is_irreversible(data)
-
-
-def _to_array(image: Image.Image, page: Page, target_size, mode: str, aspect: str) -> np.ndarray:
-    deep = _is_deep(image, page)
-    image.load()  # notes may follow the pixels
-    orientation = _orientation(image, page)
-    if deep:
-        image = Image.fromarray(_shades(image, page))
-    if image.mode == "P" and image.palette is None:
-        image = image.copy()  # Pillow forgets the palette of some ICNS, and a copy has it
-    if not deep and image.has_transparency_data:
-        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        image = Image.new("RGB", rgba.size)
-        image.paste(rgba, mask=rgba.getchannel("A"))
-    if not deep:
-        image = (image.convert("RGB") if image.mode == "LAB" else image).convert(mode)
-    image = _turned(image, orientation)
-    if target_size is not None:
-        image = _resize(image, (target_size[1], target_size[0]), aspect)
-    array = np.array(image)
-    if deep and mode == "RGB":
-        array = np.repeat(array[..., np.newaxis], 3, axis=-1)
-    return array
-
-
-def _resize(
-    image: Image.Image, size: tuple[int, int], aspect: str, by=Image.Resampling.BILINEAR
-) -> Image.Image:
-    if image.size == size:
-        return image
-    if aspect == "pad":
-        # Not ImageOps.pad, which lets a very narrow picture vanish.
-        scale = min(size[0] / image.width, size[1] / image.height)
-        inner = tuple(max(1, round(side * scale)) for side in image.size)
-        padded = Image.new(image.mode, size)
-        corner = ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
-        padded.paste(image.resize(inner, by), corner)
-        return padded
-    if aspect == "crop":
-        return ImageOps.fit(image, size, by)
-    return image.resize(size, by)  # Pillow's filters widen when they shrink
 
 
 def dtype_name(dtype) -> str:

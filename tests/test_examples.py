@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import course_utils
-from course_utils import augmentation, budget, checkup, order, plots
+from course_utils import augmentation, budget, checkup, images, order, plots, png, resizing
 from course_utils.panels import WillItRun, same_picture_same_numbers
 from course_utils.sources import color
 from tests.running import ROOT, run
@@ -73,7 +73,8 @@ def reader(tmp_path_factory):
     albumentations = SimpleNamespace(Compose=compose, RandomGamma=object, GaussNoise=object)
     public = {name: getattr(course_utils, name) for name in course_utils.__all__}
     public |= vars(budget) | vars(checkup) | vars(order) | vars(color) | vars(same_picture_same_numbers)
-    public |= {"WillItRun": WillItRun}
+    public |= {"WillItRun": WillItRun, "load_image_into": images.load_image_into, "resized": resizing.resized}
+    public |= {"checked": png.checked, "pixels": png.pixels}
     public |= {"cost": budget.ModelCost((64, 64, 1), "float32", 290e6, 10e6, 3e6, 1e6, 4e3)}
     public |= {
         "build_model": build_model,
@@ -92,7 +93,8 @@ FRESH = """
 import doctest, importlib, sys, numpy as np, course_utils
 name = sys.argv[1]
 public = {each: getattr(course_utils, each) for each in ("PeakMeter", "memory_limit", "run_limited")}
-public["memory_free"] = importlib.import_module("course_utils.memory").memory_free
+memory = importlib.import_module("course_utils.memory")
+public |= {each: getattr(memory, each) for each in ("memory_free", "room_for")}
 module = importlib.import_module(name.rpartition(".")[0])
 tests = doctest.DocTestFinder().find(module, globs=public | {"np": np})
 runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)

@@ -15,7 +15,8 @@ STOREYS = (
     {"sequences"},
     {"sources", "augmentation", "normalisation", "threads", "notebook", "strays"},
     {"images", "dataset", "order"},
-    {"memory", "formats"},
+    {"decoding"},
+    {"memory", "formats", "png", "resizing"},
     {"checks"},
 )
 # Whoever else wants one of these goes through the room that has it.
@@ -23,8 +24,9 @@ LIBRARIES = {
     "ipywidgets": {"panels"},
     "keras": {"sequences", "budget", "checkup", "exercises"},  # one exercise builds a model
     "matplotlib": {"panels", "plots"},
-    "PIL": {"images"},
-    "cv2": {"augmentation"},
+    "PIL": {"images", "decoding", "resizing"},
+    "cv2": {"augmentation", "png", "resizing"},
+    "isal": {"png"},
     "psutil": {"memory"},
     "tensorflow": set(),
 }

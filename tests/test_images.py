@@ -4,6 +4,7 @@ import pickle
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -215,9 +216,13 @@ def test_running_out_of_memory_is_not_blamed_on_the_file(tmp_path, monkeypatch):
     def no_memory(*_):
         raise MemoryError
 
+    path = save(tmp_path / "g.png", GREY)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: None)  # as OpenCV says it
+    with pytest.raises(MemoryError, match="could not decode a PNG of 20 x 12 pixels"):
+        load_image(path)
     monkeypatch.setattr(Image.Image, "convert", no_memory)
     with pytest.raises(MemoryError):
-        load_image(save(tmp_path / "g.png", GREY))
+        load_image(save(tmp_path / "g.tif", Image.new("RGB", (4, 4))))
 
 
 def test_every_call_returns_an_array_of_its_own(tmp_path):

@@ -79,7 +79,7 @@ def messy(tmp_path):
     picture(root / "stray.png")
     bad = {
         "cat/README.txt": "not a readable image",
-        "cat/cut.png": "not a readable image (image file is truncated)",
+        "cat/cut.png": "not a readable image (its chunk 'IDAT' is damaged or cut short)",
         "cat/empty.png": "an empty file",
         "cat/text.png": "not a readable image",
         "stray.png": "in no class folder",

@@ -31,14 +31,14 @@ A_BUFFER = """images = self.__dict__.setdefault('buffer', None)
 SEQUENCES, INDEX = "course_utils/sequences/basic", "data_scripts/index_folder"
 AUGMENTING = "course_utils/sequences/augmenting"
 AUGMENT, NORMAL = "course_utils/augmentation", "course_utils/normalisation"
-IMAGES, ORDER, DATASET = "course_utils/images", "course_utils/order", "course_utils/dataset"
+ORDER, DATASET = "course_utils/order", "course_utils/dataset"
+DECODING, PNG, RESIZING = "course_utils/decoding", "course_utils/png", "course_utils/resizing"
+THREADS = "course_utils/threads"
 PANELS, EXERCISE = "course_utils/panels/is_it_still_true", "course_utils/exercises/ex02"
 FETCH, SPLITS, TREE = "data_scripts/fetch_dataset", "data_scripts/_splits", "data_scripts/_tree"
 BUDGET = "course_utils/budget/arithmetic"
 PROBE, RULES = "course_utils/checkup/probe", "course_utils/checkup/rules_of_batches"
 FOLLOW, COLOR = "course_utils/sequences/follow", "course_utils/sources/color"
-CLIPPED = "np.minimum(values, 255).astype(np.float32)"
-RESIZED = "image = _resize(image, (target_size[{}], target_size[{}])"
 MUTATIONS = {
     "any label is right": (RULES, "[partner in known[image] for", "[True for", "checkup", "labels-leave"),
     "a buffer is not seen": (PROBE, "if kept and", "if not kept and", "checkup", "buffer-reused"),
@@ -57,8 +57,12 @@ MUTATIONS = {
     "zooms swapped": (AUGMENT, "cos * self.width_", "cos * self.height_", "augmentation", "zoom_is"),
     "one coin for two": (AUGMENT, "and up_down <", "and left_right <", "augmentation", "drawn_by_itself"),
     "mirror without side": (EXERCISE, "::-1], -side", "::-1], side", "exercises", "stub and mirror"),
-    "clip 16-bit": (IMAGES, "values.astype(np.float32) / 257", CLIPPED, "images", "16_bit"),
-    "height is width": (IMAGES, RESIZED.format(1, 0), RESIZED.format(0, 1), "images", "shape_dtype"),
+    "clip 16-bit": (DECODING, "np.divide(shades, 257,", "np.minimum(shades, 255,", "images", "16_bit"),
+    "height is width": (DECODING, "get_size or size)", "get_size or size)[::-1]", "images", "shape_dtype"),
+    "any checksum": (PNG, "if left or stream.read(4) !=", "if not stream.read(4) and", "png", "one_bit"),
+    "edges are darker": (RESIZING, "np.float32) * _more(down)", "np.float32)", "resizing", "whole_factors"),
+    "decoded too small": (DECODING, "DRAFT = 2", "DRAFT = 1", "decoding", "never_decoded_smaller"),
+    "any slot's error": (THREADS, "failed[min(failed)]", "failed[max(failed)]", "threads", "first_slots"),
     "one order for all": (ORDER, "default_rng((seed, epoch))", "default_rng((seed, 0))", "order", "every"),
     "a patient in two splits": (DATASET, "if patient and", "if False and", "dataset", "wrong_tables"),
     "false counts": (PANELS, "sum(x * old[0] > 0", "sum(x * old[0] < 0", "panels", "still_true_says"),

@@ -6,6 +6,7 @@ All figures are bytes; a megabyte (MB) is 10**6 bytes. Nothing here needs NumPy 
 from .limit import MemoryLimit, memory_free, memory_limit
 from .limited import Outcome, run_limited
 from .meter import MEMORY_KIND, PeakMeter, give_back, megabytes, memory_now, memory_with_files
+from .turns import room_for
 
 __all__ = [
     "MEMORY_KIND",
@@ -18,5 +19,6 @@ __all__ = [
     "memory_limit",
     "memory_now",
     "memory_with_files",
+    "room_for",
     "run_limited",
 ]

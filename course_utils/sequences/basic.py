@@ -12,10 +12,11 @@ import numpy as np
 from ..checks import check_flag, check_whole
 from ..images import MAX_PIXELS, ImageError
 from ..order import epoch_order
-from ..sources import FileSource, MaskSource, Source, array_fault, check_source, is_source, named
+from ..sources import FileSource, MaskSource, Source, array_fault, check_source, is_source
 from ..strays import ignore_interrupts_in_workers
 from ..threads import for_each
 from . import callers
+from .rows import fill_row, own
 
 # How image files are read, which a source settles by itself.
 FILE_OPTIONS = ("target_size", "color_mode", "dtype", "aspect", "check_files", "max_pixels")
@@ -185,11 +186,16 @@ class ImageSequence(keras.utils.PyDataset):
             None if self.masks is None else np.empty((len(positions), *self.masks.shape), self.masks.dtype)
         )
 
+        straight = self._reads_straight()
+
         def fill(slot: int) -> None:
             position = int(positions[slot])
-            _fill(images[slot], self.image_at, self.source, position, epoch)
+            if straight:
+                self.source.read_into(images[slot], position)
+            else:
+                fill_row(images[slot], self.image_at, self.source, position, epoch)
             if masks is not None:
-                _fill(masks[slot], self.mask_at, self.masks, position, epoch, "mask ")
+                fill_row(masks[slot], self.mask_at, self.masks, position, epoch, "mask ")
 
         try:
             for_each(fill, range(len(positions)))
@@ -198,6 +204,11 @@ class ImageSequence(keras.utils.PyDataset):
         labels = None if self.labels is None else self.labels[positions]
         weights = None if self.sample_weight is None else self.sample_weight[positions]
         return tuple(part for part in (images, labels, masks, weights) if part is not None)
+
+    def _reads_straight(self) -> bool:
+        """Whether a file's pixels may be written into the batch: nobody changed on the way what is served."""
+        method = getattr(self.image_at, "__func__", None)
+        return method is ImageSequence.image_at and type(self.source) is FileSource
 
     def _batch(self, index: int) -> tuple[int, np.ndarray]:
         """The present epoch, and who is in one of its batches."""
@@ -249,11 +260,11 @@ class ImageSequence(keras.utils.PyDataset):
         It must be a function of its arguments alone, and may be called from several threads at once. For
         random numbers see `rng`.
         """
-        return _own(self.source, position)
+        return own(self.source, position)
 
     def mask_at(self, position: int, epoch: int) -> np.ndarray:
         """The mask that belongs to `image_at(position, epoch)`."""
-        return _own(self.masks, position)
+        return own(self.masks, position)
 
     @property
     def epoch(self) -> int:
@@ -309,44 +320,6 @@ class ImageSequence(keras.utils.PyDataset):
             self.epoch += 1
 
 
-def _own(source: Source, position: int) -> np.ndarray:
-    """A source's array, to do with as one likes: working in place must not change what the source keeps."""
-    array = _read(source, position)
-    return array.copy() if isinstance(array, np.ndarray) and not isinstance(source, FileSource) else array
-
-
-def _read(source: Source, position: int) -> np.ndarray:
-    """What a source gives, asked again where Python itself stumbled.
-
-    `np.load` reads a file's header with `ast.literal_eval`; before 3.11.8 and 3.12.2 that fails now and then
-    when several threads do it (cpython#106905).
-    """
-    for _ in range(9):
-        try:
-            return source[position]
-        except SystemError as error:
-            if "recursion depth mismatch" not in str(error):
-                raise
-    return source[position]
-
-
-def _fill(
-    place: np.ndarray, method: Callable, source: Source, position: int, epoch: int, what: str = ""
-) -> None:
-    """Puts an array into its place, or raises an ImageError that names it: whatever a source or a subclass
-    does wrong."""
-    try:
-        array = method(position, epoch)
-        fault = array_fault(array, place.shape, place.dtype)
-    except MemoryError:
-        raise  # not the image's fault
-    except (Exception, SystemExit) as error:  # a worker process that exits would be waited for, for ever
-        raise ImageError(what + named(source, position, error)) from error
-    if fault:
-        raise ImageError(what + named(source, position, fault))
-    place[...] = array
-
-
 def check_function(name: str, function: Callable, source: Source, dtype) -> None:
     """Tries a function of an image: on the first of a source, or, for files, on all greys from 0 to 255.
 
@@ -358,7 +331,7 @@ def check_function(name: str, function: Callable, source: Source, dtype) -> None
         image = np.linspace(0, 255, math.prod(source.shape)).reshape(source.shape).astype(source.dtype)
         tried = "a picture of all greys from 0 to 255"
     else:
-        image, tried = _own(source, 0), f"the first image of the source, {source.name(0)}"
+        image, tried = own(source, 0), f"the first image of the source, {source.name(0)}"
     try:
         fault = array_fault(function(image), source.shape, np.dtype(dtype))
     except Exception as error:

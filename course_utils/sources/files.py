@@ -17,6 +17,7 @@ from ..images import (
     dtype_name,
     image_size,
     load_image,
+    load_image_into,
     mask_and_size,
 )
 
@@ -87,6 +88,15 @@ class FileSource:
         path = self.name(operator.index(position))
         how = {"aspect": self.aspect, "dtype": self.dtype, "max_pixels": self.max_pixels}
         return load_image(path, self.target_size, self.color_mode, **how)
+
+    def read_into(self, place: np.ndarray, position: SupportsIndex) -> None:
+        """The image at a position, written into an array of `shape` and `dtype`: without a copy.
+
+        Raises:
+            IndexError, images.ImageError: as for `source[position]`.
+        """
+        path = self.name(operator.index(position))
+        load_image_into(place, path, self.color_mode, aspect=self.aspect, max_pixels=self.max_pixels)
 
     def _check_files(self, check_files: bool | None) -> None:
         n = len(self)
