@@ -1,5 +1,6 @@
 """The decoders: every slot once, the first error, and nothing left running."""
 
+import os
 import threading
 import time
 
@@ -61,34 +62,42 @@ def test_a_decoder_that_needs_decoders_does_it_itself():
 # ---------------------------------------------------------------- turns
 
 
-def most_at_once(monkeypatch, free, needed, threads=8):
-    """How many threads are let in at once where so much is free."""
-    taken, most, lock = [0], [0], threading.Lock()
-    monkeypatch.setattr(turns, "memory_free", lambda: free - taken[0])
+def inside_at_once(needed, expected, threads=8):
+    """How many threads are let in before one goes, once as many as expected are."""
+    inside, go = [], threading.Event()
 
     def work():
         with room_for(needed):
-            with lock:
-                taken[0] += needed
-                most[0] = max(most[0], taken[0] // needed)
-            time.sleep(0.02)
-            with lock:
-                taken[0] -= needed
+            inside.append(needed)
+            go.wait(60)
 
     working = [threading.Thread(target=work) for _ in range(threads)]
     for each in working:
         each.start()
+    end = time.monotonic() + 60
+    while len(inside) < expected and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)  # for one too many
+    found = len(inside)
+    go.set()
     for each in working:
-        each.join(30)
-    assert not any(each.is_alive() for each in working)
-    return most[0]
+        each.join(60)
+    assert len(inside) == threads  # in the end all had their turn
+    return found
 
 
-def test_large_pictures_take_turns_where_memory_is_short(monkeypatch):
-    assert most_at_once(monkeypatch, free=2_000_000_000, needed=20_000_000) == 8
-    assert most_at_once(monkeypatch, free=2_000_000_000, needed=300_000_000) == 3
-    assert most_at_once(monkeypatch, free=100_000_000, needed=300_000_000) == 1  # one always gets in
-    assert most_at_once(monkeypatch, free=0, needed=1_000_000) >= 2  # small ones are not asked
+@pytest.mark.parametrize("taken", [True, False], ids=["taken at once", "not taken yet"])
+def test_large_pictures_take_turns_where_memory_is_short(monkeypatch, taken):
+    """What was promised is part of what is free until it is taken."""
+    for free, needed, expected in (
+        (2_000_000_000, 20_000_000, 8),
+        (2_000_000_000, 300_000_000, 3 if taken else 5),
+        (100_000_000, 300_000_000, 1),  # one always gets in
+        (0, 1_000_000, 8),  # small ones are not asked
+    ):
+        promised = lambda: turns._turns[os.getpid()].promised if taken else 0  # noqa: E731
+        monkeypatch.setattr(turns, "memory_free", lambda free=free, promised=promised: free - promised())
+        assert inside_at_once(needed, expected) == expected
 
 
 def test_an_error_inside_lets_the_next_one_in(monkeypatch):
