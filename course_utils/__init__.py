@@ -6,6 +6,7 @@ A room a subject; each imports only rooms below it:
     plots, budget           pictures; memory known before it is spent   (budget's children train)
     checkup                 any Sequence examined, without training
     sequences               the three Sequences                 (this import and checkup's bring Keras)
+    packing                 any source decoded once, into one file
     sources, augmentation, normalisation, threads, notebook
     strays                  what an interrupted fit leaves behind, ended
     images, dataset, order  a file, a table of files, who reads what
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # what editors and type checkers read
     from .normalisation import Standardize, mean_and_deviation, to_unit_range
     from .notebook import claim, quiet
     from .order import epoch_order
+    from .packing import make_pack, pack_bytes
     from .sequences import (
         AugmentingImageSequence,
         FollowEpoch,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:  # what editors and type checkers read
         head,
         make_model,
     )
-    from .sources import FileSource, MaskSource, Source, color_mode_of
+    from .sources import FileSource, MaskSource, Pack, PackError, Source, color_mode_of
     from .strays import stop_stray_workers
 
 _ROOMS = {
@@ -50,6 +52,7 @@ _ROOMS = {
     "normalisation": ("Standardize", "mean_and_deviation", "to_unit_range"),
     "notebook": ("claim", "quiet"),
     "order": ("epoch_order",),
+    "packing": ("make_pack", "pack_bytes"),
     "sequences": (
         "AugmentingImageSequence",
         "FollowEpoch",
@@ -58,7 +61,7 @@ _ROOMS = {
         "head",
         "make_model",
     ),
-    "sources": ("FileSource", "MaskSource", "Source", "color_mode_of"),
+    "sources": ("FileSource", "MaskSource", "Pack", "PackError", "Source", "color_mode_of"),
     "strays": ("stop_stray_workers",),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}

@@ -18,7 +18,9 @@ def for_each(function: Callable[[int], None], slots: Iterable[int]) -> None:
     Pillow and OpenCV release Python's lock, so they use the cores. An image that is made from another
     Sequence's batch is read in place: a decoder that waits for decoders could wait for ever.
     """
-    left, failed = iter(tuple(slots)), {}  # one for all: a task a thread costs less than one a slot
+    if not (slots := tuple(slots)):
+        return
+    left, failed = iter(slots), {}  # one for all: a task a thread costs less than one a slot
 
     def work() -> None:
         while not failed and (slot := next(left, None)) is not None:

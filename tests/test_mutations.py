@@ -38,6 +38,8 @@ PANELS, EXERCISE = "course_utils/panels/is_it_still_true", "course_utils/exercis
 FETCH, SPLITS, TREE = "data_scripts/fetch_dataset", "data_scripts/_splits", "data_scripts/_tree"
 BUDGET = "course_utils/budget/arithmetic"
 PROBE, RULES = "course_utils/checkup/probe", "course_utils/checkup/rules_of_batches"
+PACK, FOLDER = "course_utils/sources/pack", "course_utils/sources/pack_folder"
+PACKING, STALE = "course_utils/packing", ("packing", "made_anew and changed")
 FOLLOW, COLOR = "course_utils/sequences/follow", "course_utils/sources/color"
 MUTATIONS = {
     "any label is right": (RULES, "[partner in known[image] for", "[True for", "checkup", "labels-leave"),
@@ -73,6 +75,10 @@ MUTATIONS = {
     "colour is grey": (COLOR, "> APART", "> 999", "color", "patch"),
     "one batch forgotten": (BUDGET, "queued + 2, l", "queued + 1, l", "budget", "batches_alive"),
     "no play": (BUDGET, "base + PLAY * (total - base) + play", "total", "budget", "sums_that"),
+    "a changed file": (FOLDER, "or mark_of(path).crc32 ==", "or 0 * mark_of(path).crc32 <", *STALE),
+    "kept unseen": (PACKING, "!= row.pixels:", "== -1:", "packing", "still_true"),
+    "two at once": (PACKING, "LOCK_EX | fcntl", "LOCK_SH | fcntl", "packing", "two_at_once"),
+    "another's row": (PACK, "_start + int(position) *", "_start + slot *", "packing", "the_three_sequences"),
     "checksum ignored": (FETCH, '"md5") == md5', '"md5") != ""', "fetch_dataset", "wrong_checksum"),
 }  # fmt: skip
 

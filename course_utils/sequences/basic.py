@@ -12,7 +12,7 @@ import numpy as np
 from ..checks import check_flag, check_whole
 from ..images import MAX_PIXELS, ImageError
 from ..order import epoch_order
-from ..sources import FileSource, MaskSource, Source, array_fault, check_source, is_source
+from ..sources import FileSource, MaskSource, Pack, Source, array_fault, check_source, is_source
 from ..strays import ignore_interrupts_in_workers
 from ..threads import for_each
 from . import callers
@@ -197,8 +197,11 @@ class ImageSequence(keras.utils.PyDataset):
             if masks is not None:
                 fill_row(masks[slot], self.mask_at, self.masks, position, epoch, "mask ")
 
+        slots = range(len(positions))
+        if straight and masks is None and isinstance(self.source, Pack):
+            slots = self.source.read_cached(images, positions)
         try:
-            for_each(fill, range(len(positions)))
+            for_each(fill, slots)
         except ImageError as error:
             raise ImageError(f"batch {index}, {error}") from error
         labels = None if self.labels is None else self.labels[positions]
@@ -206,9 +209,9 @@ class ImageSequence(keras.utils.PyDataset):
         return tuple(part for part in (images, labels, masks, weights) if part is not None)
 
     def _reads_straight(self) -> bool:
-        """Whether a file's pixels may be written into the batch: nobody changed on the way what is served."""
+        """Whether pixels may be written into the batch: nobody changes on the way what is served."""
         method = getattr(self.image_at, "__func__", None)
-        return method is ImageSequence.image_at and type(self.source) is FileSource
+        return method is ImageSequence.image_at and type(self.source) in (FileSource, Pack)
 
     def _batch(self, index: int) -> tuple[int, np.ndarray]:
         """The present epoch, and who is in one of its batches."""

@@ -5,13 +5,14 @@ from collections.abc import Callable
 import numpy as np
 
 from ..images import ImageError
-from ..sources import FileSource, Source, array_fault, named
+from ..sources import FileSource, Pack, Source, array_fault, named
 
 
 def own(source: Source, position: int) -> np.ndarray:
     """A source's array, to do with as one likes: working in place must not change what the source keeps."""
     array = _read(source, position)
-    return array.copy() if isinstance(array, np.ndarray) and not isinstance(source, FileSource) else array
+    new = isinstance(source, (FileSource, Pack)) or not isinstance(array, np.ndarray)
+    return array if new else array.copy()
 
 
 def _read(source: Source, position: int) -> np.ndarray:

@@ -62,14 +62,12 @@ class FileSource:
     ):
         check_choice("color_mode", color_mode, COLOR_MODES)
         check_choice("aspect", aspect, ASPECTS)
-        if check_files not in (None, True, False):
-            raise ValueError(f"check_files must be None, True or False, got {check_files!r}")
         self.argument, self.paths = argument, as_paths(paths, argument)
         self.target_size = check_size("target_size", target_size)
         self.color_mode, self.aspect, self.dtype = color_mode, aspect, dtype_name(dtype)
         self.max_pixels = check_whole("max_pixels", max_pixels, 1)
         self.shape = (*self.target_size, 1 if color_mode == "grayscale" else 3)
-        self._check_files(check_files)
+        self._check_files(positions_to_check(len(self), check_files))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -98,14 +96,7 @@ class FileSource:
         path = self.name(operator.index(position))
         load_image_into(place, path, self.color_mode, aspect=self.aspect, max_pixels=self.max_pixels)
 
-    def _check_files(self, check_files: bool | None) -> None:
-        n = len(self)
-        if check_files is not None and not check_files:
-            return
-        if check_files or n <= CHECK_ALL_UP_TO:
-            positions = range(n)
-        else:
-            positions = np.linspace(0, n - 1, CHECK_SPREAD).astype(int)
+    def _check_files(self, positions: Sequence[int]) -> None:
         missing = [p for p in positions if not os.path.isfile(self.paths[p])]
         if missing:
             raise FileNotFoundError(
@@ -192,6 +183,24 @@ class MaskSource(FileSource):
                 f"{path}: the mask is {size[0]} x {size[1]} (height x width), "
                 f"its picture {picture} {wanted[0]} x {wanted[1]}"
             )
+
+
+def positions_to_check(n: int, check_files: bool | None) -> Sequence[int]:
+    """At which of `n` files to look: see `FileSource`.
+
+    Raises:
+        ValueError: `check_files` is not None, True or False.
+    """
+    if check_files not in (None, True, False):
+        raise ValueError(f"check_files must be None, True or False, got {check_files!r}")
+    if check_files is None and n > CHECK_ALL_UP_TO:
+        return spread(n, CHECK_SPREAD)
+    return range(0 if check_files is not None and not check_files else n)
+
+
+def spread(n: int, most: int) -> Sequence[int]:
+    """Up to `most` positions of `n`, spread evenly, the first and the last among them."""
+    return np.linspace(0, n - 1, min(n, most)).astype(int).tolist()
 
 
 def as_paths(paths, argument: str) -> np.ndarray:

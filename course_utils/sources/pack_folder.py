@@ -1,0 +1,187 @@
+"""What a pack's folder holds: the images, the labels, what each image was made from, and a head."""
+
+import csv
+import io
+import json
+import os
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import numpy as np
+
+from .protocol import Source
+
+FORMAT = 1
+IMAGES, LABELS, FILES, HEAD = "images.npy", "labels.npy", "files.csv", "pack.json"
+COLUMNS = ("name", "bytes", "modified_ns", "crc32", "pixels_crc32")
+BLOCK = 2**20  # bytes
+
+
+class PackError(ValueError):
+    """A pack that is none, is damaged, or is not of what it was made from any more. The message says which.
+
+    Example:
+        >>> Pack("no.pack")
+        Traceback (most recent call last):
+        course_utils.sources.pack_folder.PackError: ...: no pack, it has no pack.json; make_pack makes one
+    """
+
+
+class Mark(NamedTuple):
+    """What tells a file from a changed one; -1 each for an image that is no file."""
+
+    bytes: int = -1
+    modified_ns: int = -1
+    crc32: int = -1
+
+    def fits(self, path: str) -> bool:
+        """Whether the file is still the same: by size and time, and by its bytes where only the time differs,
+        as after a copy.
+
+        Example:
+            >>> mark_of("chest.png").fits("chest.png")
+            True
+        """
+        if self.bytes < 0 or not os.path.isfile(path):
+            return self.bytes < 0 and not os.path.isfile(path)
+        found = os.stat(path)
+        if found.st_size != self.bytes:
+            return False
+        return found.st_mtime_ns == self.modified_ns or mark_of(path).crc32 == self.crc32
+
+
+def mark_of(path: str) -> Mark:
+    """The mark of a file, which is read for it; of anything else one that says so.
+
+    Example:
+        >>> mark_of("row 17 of a table")
+        Mark(bytes=-1, modified_ns=-1, crc32=-1)
+    """
+    if not os.path.isfile(path):
+        return Mark()
+    with open(path, "rb") as file:
+        found, checksum = os.fstat(file.fileno()), 0
+        while block := file.read(BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return Mark(found.st_size, found.st_mtime_ns, checksum)
+
+
+class Row(NamedTuple):
+    """One line of files.csv: an image's name, the mark of its file, the checksum of its pixels."""
+
+    name: str
+    mark: Mark
+    pixels: int
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> int:
+    """Begins a files.csv, and says with how many lines.
+
+    Example:
+        >>> write_rows(pathlib.Path("files.csv"), rows_of(pathlib.Path("chests.pack/files.csv")))
+        40
+    """
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow(COLUMNS)
+        return add_rows(file, rows)
+
+
+def add_rows(file: TextIO, rows: Iterable[Row]) -> int:
+    """Adds lines to an open files.csv, and says how many."""
+    table, n = csv.writer(file), 0
+    for n, row in enumerate(rows, 1):  # noqa: B007
+        table.writerow((row.name, *row.mark, row.pixels))
+    return n
+
+
+def rows_of(path: Path) -> Iterator[Row]:
+    """The lines of a files.csv, as far as they are whole: where writing was cut off they end.
+
+    Example:
+        >>> sum(1 for row in rows_of(pathlib.Path("chests.pack/files.csv")))
+        40
+    """
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        lines = csv.reader(file)
+        if tuple(next(lines, ())) != COLUMNS:
+            return
+        for line in lines:
+            try:
+                name, size, modified, checksum, pixels = line[0], *map(int, line[1:])
+            except ValueError:
+                return
+            yield Row(name, Mark(size, modified, checksum), pixels)
+
+
+def reading_of(source: Source) -> dict:
+    """How a source reads, as JSON keeps it: two that read the same files in other ways differ in it.
+
+    Example:
+        >>> reading_of(FileSource(paths, (64, 64)))["aspect"]
+        'stretch'
+    """
+    classes = getattr(source, "classes", None)  # of masks
+    return {
+        "source": type(source).__name__,
+        "shape": [int(side) for side in source.shape],
+        "dtype": str(np.dtype(source.dtype)),
+        "color_mode": str(getattr(source, "color_mode", "")),
+        "aspect": str(getattr(source, "aspect", "")),
+        "values": None if classes is None else np.asarray(classes).tolist(),
+    }
+
+
+def read_head(folder: Path) -> dict:
+    """The folder's pack.json: "images", their number; "reading", see `reading_of`; "id", of this very pack.
+
+    Raises:
+        PackError: there is none, or it is none of ours.
+
+    Example:
+        >>> read_head(pathlib.Path("chests.pack"))["images"]
+        40
+    """
+    path = folder / HEAD
+    try:
+        head = json.loads(path.read_text(encoding="utf-8"))
+        number, reading = head["images"], head["reading"]
+        known = head["format"] == FORMAT and number == int(number) >= 1
+        known = (
+            known and len(reading["shape"]) == 3 and all(side == int(side) >= 1 for side in reading["shape"])
+        )
+        known = known and np.dtype(reading["dtype"]).kind in "biuf"
+    except FileNotFoundError:
+        raise PackError(f"{folder}: no pack, it has no {HEAD}; make_pack makes one") from None
+    except OSError as error:
+        raise PackError(f"{path}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError):
+        known = False
+    if not known:
+        raise PackError(f"{path}: not the head of a pack of format {FORMAT}")
+    return head
+
+
+def write_head(folder: Path, source: Source) -> None:
+    """Puts the pack.json of a new pack into its folder.
+
+    Example:
+        >>> write_head(pathlib.Path("."), FileSource(paths, (64, 64), dtype="uint8"))
+    """
+    head = {"format": FORMAT, "id": uuid.uuid4().hex, "images": len(source), "reading": reading_of(source)}
+    (folder / HEAD).write_text(json.dumps(head, indent=1), encoding="utf-8")
+
+
+def npy_header(n: int, shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """What a .npy file of `n` such arrays begins with.
+
+    Example:
+        >>> npy_header(3, (64, 64, 1), np.dtype("uint8"))[1:6]
+        b'NUMPY'
+    """
+    file = io.BytesIO()
+    head = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+    np.lib.format.write_array_header_1_0(file, head | {"shape": (n, *shape)})
+    return file.getvalue()
