@@ -7,6 +7,7 @@ A room a subject; each imports only rooms below it:
     checkup                 any Sequence examined, without training
     sequences               the three Sequences                 (this import and checkup's bring Keras)
     packing                 any source decoded once, into one file
+    waiting                 is training waiting for data?
     sources, augmentation, normalisation, threads, notebook
     strays                  what an interrupted fit leaves behind, ended
     images, dataset, order  a file, a table of files, who reads what
@@ -43,6 +44,7 @@ if TYPE_CHECKING:  # what editors and type checkers read
     )
     from .sources import FileSource, MaskSource, Pack, PackError, Source, color_mode_of
     from .strays import stop_stray_workers
+    from .waiting import Waiting, measure_waiting
 
 _ROOMS = {
     "augmentation": ("Augmentation", "Augmenter", "Transform", "warp"),
@@ -63,6 +65,7 @@ _ROOMS = {
     ),
     "sources": ("FileSource", "MaskSource", "Pack", "PackError", "Source", "color_mode_of"),
     "strays": ("stop_stray_workers",),
+    "waiting": ("Waiting", "measure_waiting"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = sorted(_HOMES)

@@ -4,6 +4,7 @@ import csv
 import doctest
 import math
 import pathlib
+import zlib
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ import course_utils
 from course_utils import augmentation, budget, checkup, images, order, plots, png, resizing
 from course_utils.panels import WillItRun, same_picture_same_numbers
 from course_utils.sources import color, pack_folder
+from course_utils.sources.pack import checksum_of
 from tests.running import ROOT, run
 
 N, SIDE = 40, 64
@@ -67,7 +69,7 @@ def reader(tmp_path_factory):
     pool, dense = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)
     model = keras.Sequential([keras.Input((None, None, 1)), pool, dense])
     model.compile("sgd", "mse")
-    model.fit = lambda *arguments, fit=model.fit, **options: fit(*arguments, verbose=0, **options)
+    model.fit = lambda *arguments, fit=model.fit, **options: fit(*arguments, **{"verbose": 0} | options)
     paths, masks, npy_paths = ([str(folder / name) for name in some] for some in names)
     files = course_utils.FileSource(paths, (SIDE, SIDE), dtype="uint8")
     course_utils.make_pack(files, folder / "chests.pack", np.arange(N) % 2)
@@ -77,7 +79,7 @@ def reader(tmp_path_factory):
     public = {name: getattr(course_utils, name) for name in course_utils.__all__}
     public |= vars(budget) | vars(checkup) | vars(order) | vars(color) | vars(same_picture_same_numbers)
     public |= {"WillItRun": WillItRun, "load_image_into": images.load_image_into, "resized": resizing.resized}
-    public |= vars(pack_folder) | {"pathlib": pathlib}
+    public |= vars(pack_folder) | {"pathlib": pathlib, "zlib": zlib, "checksum_of": checksum_of}
     public |= {"checked": png.checked, "pixels": png.pixels}
     public |= {"cost": budget.ModelCost((64, 64, 1), "float32", 290e6, 10e6, 3e6, 1e6, 4e3)}
     public |= {

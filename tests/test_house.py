@@ -12,7 +12,7 @@ from tests.running import ROOT, answer
 STOREYS = (
     {"panels", "exercises"},
     {"plots", "budget", "checkup"},
-    {"sequences", "packing"},
+    {"sequences", "packing", "waiting"},
     {"sources", "augmentation", "normalisation", "threads", "notebook", "strays"},
     {"images", "dataset", "order"},
     {"decoding"},
@@ -22,7 +22,7 @@ STOREYS = (
 # Whoever else wants one of these goes through the room that has it.
 LIBRARIES = {
     "ipywidgets": {"panels"},
-    "keras": {"sequences", "budget", "checkup", "exercises"},  # one exercise builds a model
+    "keras": {"sequences", "waiting", "budget", "checkup", "exercises"},  # one exercise builds a model
     "matplotlib": {"panels", "plots"},
     "PIL": {"images", "decoding", "resizing"},
     "cv2": {"augmentation", "png", "resizing"},

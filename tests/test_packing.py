@@ -1,13 +1,17 @@
 """A pack is what its source is, or an error: in all three Sequences, and whatever cuts its making off."""
 
 import errno
+import gc
 import json
 import os
+import pathlib
 import pickle
 import random
 import re
 import shutil
+import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -188,11 +192,14 @@ def test_a_copy_for_a_process_carries_no_pixels_and_opens_the_same_pack(source, 
     pickled = pickle.dumps(pack)
     assert len(pickled) < pack_bytes(source) / 4
     assert same(pickle.loads(pickled), source)
+    late = pickle.loads(pickled)
     shutil.rmtree(folder)
     make_pack(source, folder)
     assert same(pack, source)  # what is open stays open
-    with pytest.raises(PackError, match="is another pack"):
-        pickle.loads(pickled)
+    sequence = ImageSequence.from_source(pack, None, 32)
+    sequence.source = late  # as in a worker process
+    with pytest.raises(ImageError, match="batch 1, .*032.*is another pack"):
+        sequence[1]
 
 
 class Counting:
@@ -341,7 +348,7 @@ def head(folder, **changes):
 DAMAGE = {
     "images cut short": (lambda folder: os.truncate(folder / IMAGES, 9999), "expected .* bytes, 150 images"),
     "images too long": (lambda folder: os.truncate(folder / IMAGES, 10**6), "expected .* bytes, 150 images"),
-    "no images": (lambda folder: (folder / IMAGES).unlink(), "images.npy: No such file"),
+    "no images": (lambda folder: (folder / IMAGES).unlink(), "images.npy: is missing"),
     "another header": (lambda folder: flip(folder / IMAGES, 20), "images.npy: expected images of"),
     "the first pixel": (lambda folder: flip(folder / IMAGES, 128), "image 0, .*000.* is damaged"),
     "the last pixel": (lambda folder: flip(folder / IMAGES, -1), "image 149, .*149.* is damaged"),
@@ -358,11 +365,18 @@ DAMAGE = {
         lambda folder: (folder / FILES).write_text(",".join(COLUMNS) + "\na,1,1,1," + "9" * 30 + "\n"),
         "got line 2, which fits none",
     ),
-    "no list": (lambda folder: (folder / FILES).unlink(), "files.csv: No such file"),
+    "no list": (lambda folder: (folder / FILES).unlink(), "files.csv: is missing"),
+    "an open quotation mark": (
+        lambda folder: insert(folder, '"' + "x" * 200_000 + "\n"),
+        "150 lines, .* got 9",
+    ),
+    "an empty line": (lambda folder: insert(folder, "\n"), "150 lines, .* got 9"),
     "no head": (lambda folder: (folder / HEAD).unlink(), "no pack, it has no pack.json"),
     "not JSON": (lambda folder: (folder / HEAD).write_text("{"), "pack.json: not the head of a pack"),
     "a list": (lambda folder: (folder / HEAD).write_text("[1]"), "pack.json: not the head of a pack"),
     "another format": (lambda folder: head(folder, format=2), "not the head of a pack of format 1"),
+    "half an image": (lambda folder: head(folder, images=150.0), "not the head of a pack"),
+    "endless images": (lambda folder: head(folder, images=float("inf")), "not the head of a pack"),
     "too many images": (lambda folder: head(folder, images=10**15), "expected .* bytes"),
     "no images at all": (lambda folder: head(folder, images=0), "not the head of a pack"),
     "a wild dtype": (
@@ -374,12 +388,27 @@ DAMAGE = {
         "not the head of a pack",
     ),
     "a pickle": (
-        lambda folder: np.save(folder / LABELS, np.array([{}] * N), allow_pickle=True),
-        "labels.npy: cannot be read: Object arrays cannot be loaded",
+        lambda folder: np.savez(folder / LABELS, labels=np.array([{}] * N)),
+        "labels.npz: cannot be read: Object arrays cannot be loaded",
     ),
-    "labels of others": (lambda folder: np.save(folder / LABELS, np.zeros(3)), "expected 150 labels"),
-    "labels cut": (lambda folder: os.truncate(folder / LABELS, 5), "labels.npy: cannot be read"),
+    "labels of others": (
+        lambda folder: np.savez(folder / LABELS, labels=np.zeros(3)),
+        "expected 150 numbers",
+    ),
+    "labels of text": (lambda folder: np.savez(folder / LABELS, labels=["a"] * N), "expected 150 numbers"),
+    "no labels inside": (lambda folder: np.savez(folder / LABELS, x=np.zeros(N)), "labels.npz: cannot be"),
+    "labels cut": (lambda folder: os.truncate(folder / LABELS, 5), "labels.npz: cannot be read"),
+    "one bit of a label": (
+        lambda folder: flip(folder / LABELS, 300),
+        "labels.npz: cannot be read: Bad CRC-32",
+    ),
 }
+
+
+def insert(folder, text):
+    """Puts text into the list of files, as its tenth line."""
+    some = lines(folder)
+    (folder / FILES).write_text("".join([*some[:10], text, *some[10:]]), encoding="utf-8")
 
 
 def lines(folder):
@@ -393,8 +422,13 @@ def test_a_damaged_pack_is_an_error_when_it_is_opened(source, folder, case):
     damage(folder)
     with pytest.raises(PackError, match=message):
         Pack(folder)
-    if (folder / HEAD).exists():
-        assert same(make_pack(source, folder, replace=True), source)
+    labels = np.arange(N)
+    try:
+        pack = make_pack(source, folder, labels, replace=True)
+    except FileExistsError:  # without its head nobody can tell that it was a pack
+        assert "pack.json" in message or "head" in message
+    else:
+        assert same(pack, source) and np.array_equal(pack.labels, labels)
 
 
 def test_one_bit_anywhere_is_found_by_verify(source, folder):
@@ -443,7 +477,7 @@ def test_labels_may_come_later_and_change(source, folder):
     assert np.array_equal(make_pack(source, folder, new).labels, new) and beside(folder) == []
 
 
-@pytest.mark.parametrize("labels", ([1, 2], ["a"] * N, np.zeros((N, 1, 1)), [None] * N))
+@pytest.mark.parametrize("labels", ([1, 2], ["a"] * N, np.zeros((N, 1, 1)), [None] * N, 3))
 def test_wrong_labels_are_refused_before_anything_is_written(source, folder, labels):
     with pytest.raises(ValueError, match=rf"labels must be numbers of shape \({N},\)"):
         make_pack(source, folder, labels)
@@ -453,8 +487,12 @@ def test_wrong_labels_are_refused_before_anything_is_written(source, folder, lab
 def test_wrong_arguments(source, folder, files):
     with pytest.raises(TypeError, match="source must be a source"):
         make_pack(files, folder)
+    with pytest.raises(TypeError, match="source must be a source"):
+        Pack(make_pack(source, folder).folder, files)
     with pytest.raises(ValueError, match="replace must be True or False"):
         make_pack(source, folder, replace="yes")
+    with pytest.raises(ValueError, match="none masked"):
+        make_pack(source, folder, np.ma.masked_array(np.arange(N), np.arange(N) == 3))
 
 
 def test_nothing_of_anybody_elses_is_touched(source, folder):
@@ -468,9 +506,160 @@ def test_nothing_of_anybody_elses_is_touched(source, folder):
     assert same(make_pack(source, folder), source)  # an empty folder is taken
     file = folder.with_name("file")
     file.write_text("mine")
-    with pytest.raises(FileExistsError, match="is no folder"):
+    with pytest.raises(FileExistsError, match="holds something else"):
         make_pack(source, file, replace=True)
     assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("place", ("pack", "part", "head", "old"))
+def test_no_neighbour_is_taken_for_ours(files, source, folder, place):
+    """Somebody's own folder under a name that we might use, or their file among ours, stays as it is."""
+    if place == "pack":
+        make_pack(source, folder)
+    mine = {"part": "small.pack.part", "old": "small.pack.old"}.get(place, "small.pack")
+    thesis = folder.with_name(mine) / "thesis.txt"
+    thesis.parent.mkdir(exist_ok=True)
+    thesis.write_text("years")
+    if place == "head":
+        (folder / HEAD).write_text('{"name": "a game"}')
+    rewrite(files[3])
+    if place == "old":
+        assert same(make_pack(source, folder), source)
+    else:
+        with pytest.raises(FileExistsError, match="nothing was changed"):
+            make_pack(source, folder, replace=True)
+    assert thesis.read_text() == "years"
+
+
+def test_a_backup_under_a_name_of_its_own_stays(files, source, folder):
+    make_pack(source, folder)
+    backup = shutil.copytree(folder, folder.with_name("small.pack.old"))
+    other = shutil.copytree(folder, folder.with_name("small.pack." + "0" * 32))
+    rewrite(files[3])
+    make_pack(source, folder, replace=True)
+    assert len(Pack(backup, check_files=False)) == len(Pack(other, check_files=False)) == N
+
+
+def test_a_new_pack_does_not_lose_the_labels_of_the_old(files, source, folder):
+    make_pack(source, folder, np.arange(N))
+    rewrite(files[3])
+    with pytest.raises(ValueError, match="has labels; replace=True wants those of the new pack"):
+        make_pack(source, folder, replace=True)
+    assert make_pack(source, folder, np.ones(N), replace=True).labels.sum() == N
+
+
+def test_labels_of_a_run_that_was_cut_off_are_not_anothers(files, folder, monkeypatch):
+    monkeypatch.setattr(packing, "_publish", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        make_pack(FileSource(files, SMALL, dtype="uint8"), folder, np.arange(N))
+    monkeypatch.undo()
+    assert make_pack(FileSource(files[:20], SMALL, dtype="uint8"), folder).labels is None
+
+
+def test_a_drive_that_stumbles_says_nothing_of_the_pack(source, folder, monkeypatch):
+    pack = make_pack(source, folder, np.arange(N))
+
+    def stumbles(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(pathlib.Path, "read_text", stumbles)
+    with pytest.raises(OSError, match="Too many open files"):
+        make_pack(source, folder, np.arange(N), replace=True)
+    monkeypatch.undo()
+    assert Pack(folder).id == pack.id
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links want rights there")
+def test_a_link_leads_to_the_pack(files, source, folder, tmp_path):
+    folder.symlink_to(tmp_path / "large disk" / "small.pack")
+    assert same(make_pack(source, folder), source) and folder.is_symlink()
+    rewrite(files[3])
+    assert same(make_pack(source, folder, replace=True), source) and folder.is_symlink()
+
+
+def test_not_into_the_working_directory(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "images")
+    with pytest.raises(FileExistsError, match="holds something else"):
+        make_pack(source, ".")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(FileExistsError, match="holds something else"):
+        make_pack(source, ".")
+
+
+def test_relative_names_are_those_of_the_working_directory(files, tmp_path, folder, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [os.path.relpath(path) for path in files]
+    make_pack(FileSource(names, SMALL, dtype="uint8"), folder)
+    other = tmp_path / "two" / "images"
+    other.mkdir(parents=True)
+    Image.new("L", (SIDE, SIDE)).save(other / files[0].name)
+    monkeypatch.chdir(other.parent)
+    assert len(Pack(folder)) == N
+    rewrite(files[5])
+    with pytest.raises(PackError, match="image 5, .*005.* has changed"):
+        Pack(folder)
+
+
+def test_a_folder_that_may_only_be_read_is_opened(source, folder, monkeypatch):
+    make_pack(source, folder)
+
+    def read_only(path, mode="r", *arguments, **options):
+        if set(mode) & set("wax+"):
+            raise PermissionError(errno.EROFS, "Read-only file system", str(path))
+        return open(path, mode, *arguments, **options)
+
+    monkeypatch.setattr(packing, "open", read_only, raising=False)
+    assert same(make_pack(source, folder), source)  # and no lock is asked for
+
+
+def test_sizes_may_be_numpys_and_names_anything(folder):
+    class Odd(Counting):
+        shape = tuple(np.array([4, 5, 3]))
+
+        def name(self, position):
+            return position
+
+    assert len(make_pack(Odd(3), folder)) == 3
+
+    class Nameless(Counting):
+        def name(self, position):
+            return "\udc80"
+
+    with pytest.raises(ImageError, match="position 0: its name is not valid Unicode"):
+        make_pack(Nameless(3), folder.with_name("other"))
+
+
+def test_a_source_that_fails_when_it_is_compared_is_named(folder):
+    make_pack(Counting(20), folder)
+
+    class Failing(Counting):
+        def __getitem__(self, position):
+            return {}[position] if position == 19 else super().__getitem__(position)
+
+    Failing.__name__ = "Counting"
+    with pytest.raises(ImageError, match="row 19: KeyError: 19"):
+        make_pack(Failing(20), folder)
+
+
+def test_a_pack_of_a_pack_is_of_that_very_pack(files, source, folder, tmp_path):
+    first = make_pack(source, folder)
+    second = tmp_path / "second.pack"
+    assert np.array_equal(make_pack(first, second)[9], first[9])
+    crop = make_pack(FileSource(files, SMALL, dtype="uint8", aspect="pad"), tmp_path / "third.pack")
+    with pytest.raises(PackError, match="has pack "):
+        make_pack(crop, second)
+
+
+def test_a_pack_that_goes_out_of_use_closes_its_file(source, folder):
+    make_pack(source, folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+        for _ in range(20):
+            Pack(folder)
+        gc.collect()
+        assert before is None or len(os.listdir("/proc/self/fd")) <= before
 
 
 # ---------------------------------------------------------------- disk, and what cuts it off
@@ -515,19 +704,24 @@ class CountedFiles(FileSource):
         return super().__getitem__(position)
 
 
+def decoded(source, kept):
+    """What was read besides the first, by `check_source`, one in 64 of those kept, and, when the pack
+    is opened, those that are compared."""
+    first = 1 + -(-kept // 64)
+    return sorted(source.reads[first : first + len(source) - kept])
+
+
 def test_after_a_full_disk_it_goes_on_where_it_stopped(files, folder, monkeypatch):
     source = CountedFiles(files, SMALL, dtype="uint8")
     stop_after(monkeypatch, 2, OSError(errno.ENOSPC, "No space left on device"))
-    with pytest.raises(
-        OSError, match=r"the disk is full after 128 of 150 images.*small\.pack\.part"
-    ) as caught:
+    with pytest.raises(OSError, match=r"No space left.*kept in .*small\.pack\.part: make room") as caught:
         make_pack(source, folder)
     assert caught.value.errno == errno.ENOSPC
     assert beside(folder) == ["small.pack.part"] and not folder.exists()
     monkeypatch.undo()
     source.reads.clear()
     pack = make_pack(source, folder)
-    assert sorted(source.reads[1 : N - 128 + 1]) == list(range(128, N)) and beside(folder) == []
+    assert decoded(source, 128) == list(range(128, N)) and beside(folder) == []
     assert same(pack, source)
 
 
@@ -547,8 +741,7 @@ def test_what_was_done_is_kept_only_if_it_is_still_true(files, folder, monkeypat
     source = CountedFiles(files, SMALL, dtype="uint8", **options)
     pack = make_pack(source, folder)
     first = {"nothing": 128, "a kept file": 20, "a kept image": 40, "the list": 10, "the reading": 0}[change]
-    decoded = source.reads[1 : len(files) - first + 1]  # between `check_source`'s and those that compare
-    assert sorted(decoded) == list(range(first, len(files)))
+    assert decoded(source, first) == list(range(first, len(files)))
     assert same(pack, source)
 
 
@@ -561,7 +754,7 @@ def test_a_broken_file_stops_it_by_name_and_costs_nothing_that_was_done(files, f
     files[100].write_bytes(whole)
     source.reads.clear()
     pack = make_pack(source, folder)
-    assert min(source.reads[1 : N - 64 + 1]) == 64  # the first is `check_source`'s
+    assert decoded(source, 64) == list(range(64, N))
     assert same(pack, source)
 
 
@@ -576,6 +769,40 @@ def test_a_file_that_changes_while_it_is_packed_is_seen(files, folder):
     with pytest.raises(ImageError, match="090, «view».png: changed while it was packed"):
         make_pack(Changing(files, SMALL, dtype="uint8"), folder)
     assert not folder.exists()
+
+
+def test_what_is_kept_was_read_as_it_would_be_now(files, folder, monkeypatch):
+    class Brighter(FileSource):
+        add = 0
+
+        def __getitem__(self, position):
+            return super().__getitem__(position) // 2 + np.uint8(self.add)
+
+    stop_after(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        make_pack(Brighter(files, SMALL, dtype="uint8"), folder)
+    monkeypatch.undo()
+    source = Brighter(files, SMALL, dtype="uint8")
+    source.add = 50
+    assert same(make_pack(source, folder), source)
+
+
+def test_interrupted_between_its_two_names_the_old_pack_comes_back(files, source, folder, monkeypatch):
+    pack = make_pack(source, folder)
+    rewrite(files[3])
+    rename = pathlib.Path.rename
+
+    def interrupted(path, target):
+        if path.suffix == ".part":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(pathlib.Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_pack(source, folder, replace=True)
+    monkeypatch.undo()
+    assert Pack(folder, check_files=False).id == pack.id and beside(folder) == ["small.pack.part"]
+    assert same(make_pack(source, folder, replace=True), source) and beside(folder) == []
 
 
 def test_the_old_pack_stays_until_the_new_one_is_whole(files, source, folder):

@@ -4,6 +4,7 @@ import math
 import operator
 import os
 import threading
+import weakref
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,15 +18,16 @@ from .files import positions_to_check, spread
 from .pack_folder import (
     FILES,
     IMAGES,
-    LABELS,
     Mark,
     PackError,
+    full_name,
     npy_header,
     read_head,
+    read_labels_of,
     reading_of,
     rows_of,
 )
-from .protocol import Source
+from .protocol import Source, check_source, named
 
 SAMPLE = 32  # images, spread evenly, whose checksums are looked at when a pack is opened
 READ = 8  # of those that a source reads anew, to compare: its code may have changed, or a row of its table
@@ -36,7 +38,7 @@ class Pack:
     """Images that were decoded once, read from one file: a `Source`.
 
     The folder holds `images.npy`, (n, height, width, channels), which `np.load(..., mmap_mode="r")` opens as
-    well; `labels.npy`, if there are labels; `files.csv`, what each image was made from; and `pack.json`. An
+    well; `labels.npz`, if there are labels; `files.csv`, what each image was made from; and `pack.json`. An
     image is read when it is asked for, into the batch, and no part of the file is mapped: memory stays that
     of a batch, in threads, in worker processes, and for whoever gets a copy.
 
@@ -51,10 +53,14 @@ class Pack:
     Attributes:
         shape, dtype: of one image.
         labels: the array that was packed with the images, or None.
+        id: text that no other pack has.
 
     Raises:
         PackError: the folder holds no pack, or one that is cut short, or damaged where a look at 32 images
-            tells; a file has changed since; or `source` has other images or another way to read them.
+            tells; a file has changed since; or `source` has other images or another way to read them, where
+            a look at eight that it reads anew tells.
+        OSError: the drive cannot read it; nothing is said of the pack.
+        TypeError: `source` is none.
 
     Example:
         >>> pack = Pack("chests.pack")
@@ -69,11 +75,13 @@ class Pack:
         check_files: bool | None = None,
     ):
         self.folder = Path(folder).absolute()
-        self._head = read_head(self.folder)
+        source = None if source is None else check_source("source", source)
+        self._head, self._file = read_head(self.folder), None
+        self.id = self._head["id"]
         self.shape = tuple(self._head["reading"]["shape"])
         self.dtype = np.dtype(self._head["reading"]["dtype"])
         self._open()
-        self.labels = _labels(self.folder, len(self))
+        self.labels = read_labels_of(self.folder, len(self))
         marks = self._read_rows()
         if source is not None:
             self._check_source(source)
@@ -117,6 +125,8 @@ class Pack:
             self._read_at(place, self._start + position % len(self) * place.nbytes)
         except OSError as error:
             raise ImageError(f"{self.name(position)} in {self.folder / IMAGES}: {error.strerror}") from None
+        except PackError as error:
+            raise ImageError(f"{self.name(position)}: {error}") from None
 
     def read_cached(self, places: np.ndarray, positions: np.ndarray) -> list[int]:
         """Reads, into an array in one piece, those images that the system holds in memory: without threads,
@@ -137,6 +147,8 @@ class Pack:
         """
         if not hasattr(os, "RWF_NOWAIT"):
             return list(range(len(positions)))
+        if self._file is None:
+            return list(range(len(positions)))  # `read_into` opens it
         handle, size, left = self._file.fileno(), places[0].nbytes, []
         for slot, position in enumerate(positions):
             try:
@@ -160,19 +172,25 @@ class Pack:
 
     def _open(self) -> None:
         header, path = npy_header(len(self), self.shape, self.dtype), self.folder / IMAGES
-        self._start, self._lock = len(header), threading.Lock()
+        self._start, self._lock = len(header), threading.Lock()  # the lock: where there is no `preadv`
         size = self._start + len(self) * math.prod(self.shape) * self.dtype.itemsize
         try:
-            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (as long as the pack lives)
-            found, begins = os.fstat(self._file.fileno()).st_size, self._file.read(self._start)
-        except OSError as error:
-            raise PackError(f"{path}: {error.strerror}") from None
+            file = open(path, "rb", buffering=0)  # noqa: SIM115 (as long as the pack lives)
+        except FileNotFoundError:
+            raise PackError(f"{path}: is missing. {AGAIN}") from None
+        weakref.finalize(self, file.close)
+        found, begins = os.fstat(file.fileno()).st_size, file.read(self._start)
         if found != size:
             raise PackError(f"{path}: expected {size:,} bytes, {len(self)} images, got {found:,}. {AGAIN}")
         if begins != header:
             raise PackError(f"{path}: expected images of {self.shape} and {self.dtype}. {AGAIN}")
+        self._file = file
 
     def _read_at(self, place: np.ndarray, offset: int) -> None:
+        if self._file is None:  # a copy, in another process
+            if read_head(self.folder) != self._head:
+                raise PackError(f"{self.folder}: is another pack than the one that this is a copy of")
+            self._open()
         view = memoryview(place).cast("B")
         while view:
             if hasattr(os, "preadv"):  # moves no position that threads and forked processes share
@@ -186,13 +204,11 @@ class Pack:
             view, offset = view[got:], offset + got
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in vars(self).items() if name not in ("_file", "_lock")}
+        return {name: value for name, value in vars(self).items() if name != "_lock"} | {"_file": None}
 
     def __setstate__(self, state: dict) -> None:
+        # Opened at the first read: a worker that cannot unpickle its task is waited for, for ever.
         vars(self).update(state)
-        if read_head(self.folder) != self._head:
-            raise PackError(f"{self.folder}: is another pack than the one that this is a copy of")
-        self._open()
 
     def _read_rows(self) -> np.ndarray:
         """Fills in what the images are called and what their pixels add up to; returns the marks of files."""
@@ -202,8 +218,8 @@ class Pack:
         try:
             for found, row in enumerate(rows_of(path), 1):
                 self._names[found - 1], marks[found - 1], self._pixels[found - 1] = row
-        except OSError as error:
-            raise PackError(f"{path}: {error.strerror}") from None
+        except FileNotFoundError:
+            raise PackError(f"{path}: is missing. {AGAIN}") from None
         except (IndexError, OverflowError):  # more lines than images, or numbers that no file has
             found = f"line {found + 1}, which fits none"
         if found != n:
@@ -217,23 +233,23 @@ class Pack:
                 raise PackError(f"{self.folder}: has {key} {has.get(key)}, expected {value}. {AGAIN}")
         if len(source) != len(self):
             raise PackError(f"{self.folder}: has {len(self)} images, expected {len(source)}. {AGAIN}")
-        names = np.array([source.name(at) for at in range(len(source))], StringDType())
+        names = np.array([full_name(source, at) for at in range(len(source))], StringDType())
         other = np.flatnonzero(_without_root(names) != _without_root(self._names))
         if len(other):
             at = int(other[0])
             raise PackError(f"{self.folder}: image {at} is {self.name(at)}, expected {names[at]}. {AGAIN}")
         for at in spread(len(self), READ):
-            if zlib.crc32(np.ascontiguousarray(source[at])) != self._pixels[at]:
+            if checksum_of(source, at) != self._pixels[at]:
                 raise PackError(f"{self.folder}: image {at}, {names[at]}, is read otherwise now. {AGAIN}")
 
     def _check_files(self, marks: np.ndarray, positions: Iterable[int], source: Source | None) -> None:
         """Whether the files are still what they were; with a source, at the places where it has them."""
-        names = {at: (source or self).name(at) for at in positions}
-        if source is None and not any(os.path.lexists(name) for name in names.values()):
+        names = {at: self.name(at) if source is None else full_name(source, at) for at in positions}
+        if source is None and not any(os.path.exists(name) for name in names.values()):
             return  # from another machine, or of no files
         for at, name in names.items():
             if not Mark(*marks[at].tolist()).fits(name):
-                how = "has changed since it was packed" if os.path.lexists(name) else "is missing"
+                how = "has changed since it was packed" if os.path.exists(name) else "is missing"
                 raise PackError(f"{self.folder}: image {at}, {name}, {how}. {AGAIN}")
 
     def _check_pixels(self, positions: Iterable[int]) -> None:
@@ -246,21 +262,24 @@ class Pack:
                 raise PackError(f"{self.folder}: image {at}, {self.name(at)}, is damaged. {AGAIN}")
 
 
-def _labels(folder: Path, n: int) -> np.ndarray | None:
-    path = folder / LABELS
+def checksum_of(source: Source, position: int) -> int:
+    """The checksum of an image as the source gives it now.
+
+    Raises:
+        images.ImageError: it gives none.
+
+    Example:
+        >>> checksum_of(FileSource(paths, (64, 64)), 0) == zlib.crc32(FileSource(paths, (64, 64))[0])
+        True
+    """
     try:
-        labels = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError) as error:
-        raise PackError(f"{path}: cannot be read: {error}") from None
-    if labels.shape[:1] != (n,):
-        raise PackError(f"{path}: expected {n} labels, one an image, got shape {labels.shape}")
-    return labels
+        return zlib.crc32(np.ascontiguousarray(source[position]))
+    except Exception as error:
+        raise ImageError(named(source, position, error)) from error
 
 
 def _without_root(names: np.ndarray) -> np.ndarray:
     """The names less the folders that all of them begin with: a data set may have moved as a whole."""
     common = os.path.commonprefix([str(names.min()), str(names.max())])
-    root = common.rfind("/") + 1
+    root = max(common.rfind("/"), common.rfind(os.sep)) + 1
     return np.array([str(name)[root:] for name in names], StringDType())

@@ -1,5 +1,6 @@
 """What a pack's folder holds: the images, the labels, what each image was made from, and a head."""
 
+import contextlib
 import csv
 import io
 import json
@@ -12,12 +13,15 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
+from ..images import ImageError
 from .protocol import Source
 
 FORMAT = 1
-IMAGES, LABELS, FILES, HEAD = "images.npy", "labels.npy", "files.csv", "pack.json"
+IMAGES, LABELS, FILES, HEAD = "images.npy", "labels.npz", "files.csv", "pack.json"
 COLUMNS = ("name", "bytes", "modified_ns", "crc32", "pixels_crc32")
+NEW = "new-"  # begins the name of what is about to take the place of one of these
 BLOCK = 2**20  # bytes
+LONGEST = 2**16  # characters of a name; no system has longer paths
 
 
 class PackError(ValueError):
@@ -105,15 +109,40 @@ def rows_of(path: Path) -> Iterator[Row]:
         40
     """
     with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        lines = csv.reader(file)
+        lines = _while_csv(csv.reader(file))
         if tuple(next(lines, ())) != COLUMNS:
             return
         for line in lines:
             try:
                 name, size, modified, checksum, pixels = line[0], *map(int, line[1:])
-            except ValueError:
+            except (ValueError, IndexError):
                 return
             yield Row(name, Mark(size, modified, checksum), pixels)
+
+
+def _while_csv(lines: Iterator[list[str]]) -> Iterator[list[str]]:
+    with contextlib.suppress(csv.Error):  # as of a quotation mark that nothing closes
+        yield from lines
+
+
+def full_name(source: Source, position: int) -> str:
+    """What a source calls an image, a file by its whole path: another working directory means no other.
+
+    Raises:
+        images.ImageError: no such name can be written down.
+
+    Example:
+        >>> full_name(FileSource(paths, (64, 64)), 3) == os.path.abspath(paths[3])
+        True
+    """
+    name = str(source.name(position))
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ImageError(f"position {position}: its name is not valid Unicode: {name!r:.80}") from None
+    if len(name) > LONGEST:
+        raise ImageError(f"position {position}: its name has more than {LONGEST} characters: {name:.80}")
+    return os.path.abspath(name) if os.path.isfile(name) else name
 
 
 def reading_of(source: Source) -> dict:
@@ -131,6 +160,7 @@ def reading_of(source: Source) -> dict:
         "color_mode": str(getattr(source, "color_mode", "")),
         "aspect": str(getattr(source, "aspect", "")),
         "values": None if classes is None else np.asarray(classes).tolist(),
+        "pack": source.id if hasattr(source, "id") else "",  # of a pack, which pack
     }
 
 
@@ -139,6 +169,7 @@ def read_head(folder: Path) -> dict:
 
     Raises:
         PackError: there is none, or it is none of ours.
+        OSError: the drive cannot read it.
 
     Example:
         >>> read_head(pathlib.Path("chests.pack"))["images"]
@@ -147,21 +178,76 @@ def read_head(folder: Path) -> dict:
     path = folder / HEAD
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
-        number, reading = head["images"], head["reading"]
-        known = head["format"] == FORMAT and number == int(number) >= 1
-        known = (
-            known and len(reading["shape"]) == 3 and all(side == int(side) >= 1 for side in reading["shape"])
-        )
-        known = known and np.dtype(reading["dtype"]).kind in "biuf"
-    except FileNotFoundError:
+        numbers = [head["images"], *head["reading"]["shape"]]
+        known = head["format"] == FORMAT and isinstance(head["id"], str) and len(numbers) == 4
+        known = known and all(type(number) is int and number >= 1 for number in numbers)
+        known = known and np.dtype(head["reading"]["dtype"]).kind in "biuf"
+    except (FileNotFoundError, NotADirectoryError):
         raise PackError(f"{folder}: no pack, it has no {HEAD}; make_pack makes one") from None
-    except OSError as error:
-        raise PackError(f"{path}: {error.strerror}") from None
     except (ValueError, TypeError, KeyError):
         known = False
     if not known:
         raise PackError(f"{path}: not the head of a pack of format {FORMAT}")
     return head
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder holds what belongs to a pack, whole or in the making, and nothing else.
+
+    Example:
+        >>> is_ours(pathlib.Path("chests.pack"))
+        True
+    """
+    names = {path.name for path in folder.iterdir()}
+    if not {name.removeprefix(NEW) for name in names} <= {IMAGES, LABELS, FILES, HEAD}:
+        return False
+    if names <= {NEW + HEAD}:
+        return True  # nothing yet: the head is what comes first
+    try:
+        return bool(read_head(folder))
+    except PackError:
+        return False
+
+
+def read_labels_of(folder: Path, n: int) -> np.ndarray | None:
+    """The labels of a pack, None if it has none. The format, a ZIP archive, brings a checksum.
+
+    Raises:
+        PackError: they are damaged, or are no labels of `n` images.
+
+    Example:
+        >>> read_labels_of(pathlib.Path("chests.pack"), 40)[:3]
+        array([0, 1, 0])
+    """
+    path = folder / LABELS
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        labels = np.load(io.BytesIO(content), allow_pickle=False)["labels"]
+    except Exception as error:  # NumPy and zipfile have many for what is damaged, a TokenError among them
+        raise PackError(f"{path}: cannot be read: {error}") from None
+    if labels.shape[:1] != (n,) or labels.dtype.kind not in "biuf":
+        raise PackError(f"{path}: expected {n} numbers, got dtype {labels.dtype}, shape {labels.shape}")
+    return labels
+
+
+def write_labels_of(folder: Path, labels: np.ndarray) -> None:
+    """Puts labels beside the images of a pack, whole or not at all.
+
+    Example:
+        >>> write_labels_of(pathlib.Path("chests.pack"), labels)
+    """
+    content = io.BytesIO()
+    np.savez(content, labels=labels)
+    _write_whole(folder / LABELS, content.getvalue())
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    new = path.with_name(f"{NEW}{path.name}")
+    new.write_bytes(content)
+    os.replace(new, path)
 
 
 def write_head(folder: Path, source: Source) -> None:
@@ -171,7 +257,7 @@ def write_head(folder: Path, source: Source) -> None:
         >>> write_head(pathlib.Path("."), FileSource(paths, (64, 64), dtype="uint8"))
     """
     head = {"format": FORMAT, "id": uuid.uuid4().hex, "images": len(source), "reading": reading_of(source)}
-    (folder / HEAD).write_text(json.dumps(head, indent=1), encoding="utf-8")
+    _write_whole(folder / HEAD, json.dumps(head, indent=1).encode())
 
 
 def npy_header(n: int, shape: tuple[int, ...], dtype: np.dtype) -> bytes:
@@ -183,5 +269,5 @@ def npy_header(n: int, shape: tuple[int, ...], dtype: np.dtype) -> bytes:
     """
     file = io.BytesIO()
     head = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
-    np.lib.format.write_array_header_1_0(file, head | {"shape": (n, *shape)})
+    np.lib.format.write_array_header_1_0(file, head | {"shape": (n, *map(int, shape))})
     return file.getvalue()

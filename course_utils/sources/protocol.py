@@ -106,7 +106,7 @@ def named(source: Source, position: int, fault: str | BaseException) -> str:
     if isinstance(fault, BaseException):
         fault = str(fault) if isinstance(fault, ImageError) else f"{type(fault).__name__}: {fault}"
     try:
-        name = source.name(position)
+        name = str(source.name(position))
     except Exception:  # of all things: the fault matters more
         name = f"position {position}"
     return fault if fault.startswith(name) else f"{name}: {fault}"
