@@ -14,6 +14,7 @@ A room a subject; each imports only rooms below it:
     decoding                an opened file -> numbers
     formats, png, resizing  what Pillow does not tell of a file; PNG, strictly and fast; the one filter
     memory                  the limit, the peak, a function under a limit, turns at it
+    scratch                 memory that a thread uses again
     checks                  of arguments
 
 The names below load on first use, so that a child process which measures memory never pays for Keras

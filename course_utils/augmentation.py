@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from .checks import check_between, check_choice, check_flag, check_whole
+from .scratch import scratch
 
 # An image is warped on a thread of its own already, and threads of OpenCV's own would not survive the fork
 # that Keras makes for worker processes.
@@ -220,6 +221,7 @@ def warp(
     fill_mode: str = "reflect",
     fill_value: float = 0.0,
     nearest: bool = False,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Applies a transform in one interpolation.
 
@@ -228,9 +230,11 @@ def warp(
         transform: what to do.
         fill_mode, fill_value: as in `Augmentation`.
         nearest: take the nearest pixel instead of mixing four; for masks, whose values are names of classes.
+        out: an array in one piece, of the image's shape and dtype and none of its memory, that takes the
+            result; None for a new one.
 
     Returns:
-        A new array of the same shape and dtype. uint8 values are rounded.
+        An array of the same shape and dtype: `out`, or a new one. uint8 values are rounded.
 
     Raises:
         ValueError: the image or `fill_mode` is not as described.
@@ -245,11 +249,15 @@ def warp(
             "image must be (height, width, channels), uint8 or float32 and not empty; got "
             f"{image.shape}, {image.dtype}"
         )
+    if out is not None and (out.shape, out.dtype, out.flags.c_contiguous) != (image.shape, image.dtype, True):
+        raise ValueError(
+            f"out must be in one piece, {image.shape} and {image.dtype}; got {out.shape}, {out.dtype}"
+        )
     height, width, channels = image.shape
     if channels > 4:  # OpenCV 5 would round the place that it reads, as OpenCV 4 does, and takes 512 at most
         fours = [image[..., first : first + 4] for first in range(0, channels, 4)]
         options = {"fill_mode": fill_mode, "fill_value": fill_value, "nearest": nearest}
-        return np.concatenate([warp(four, transform, **options) for four in fours], axis=-1)
+        return np.concatenate([warp(four, transform, **options) for four in fours], axis=-1, out=out)
     a, b, c, d = transform.linear()
     x, y = (width - 1) / 2, (height - 1) / 2  # the middle
     left, top, border = 0, 0, cv2.BORDER_CONSTANT
@@ -258,16 +266,19 @@ def warp(
         left = max(0, math.ceil(abs(a) * x + abs(b) * y - x) + 1)
         top = max(0, math.ceil(abs(c) * x + abs(d) * y - y) + 1)
         if (width + 2 * left) * (height + 2 * top) <= 16 * width * height + 10_000:
-            image = cv2.copyMakeBorder(image, top, top, left, left, cv2.BORDER_REFLECT)
+            rim = scratch("rim", (height + 2 * top, width + 2 * left, channels), image.dtype)
+            image = cv2.copyMakeBorder(image, top, top, left, left, cv2.BORDER_REFLECT, dst=rim)
         else:  # a turned strip of 1 x 40,000 pixels would be 40,000 x 40,000
             left, top, border = 0, 0, cv2.BORDER_REFLECT
     matrix = np.array([[a, b, x + left - a * x - b * y], [c, d, y + top - c * x - d * y]])
-    warped = cv2.warpAffine(
+    out = np.empty((height, width, channels), image.dtype) if out is None else out
+    cv2.warpAffine(
         image,
         matrix,
         (width, height),
+        dst=out,
         flags=(cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP,
         borderMode=border,
         borderValue=(fill_value,) * 4,
     )
-    return warped.reshape(height, width, channels)  # OpenCV drops an axis of one channel
+    return out

@@ -42,6 +42,7 @@ from .threads import for_each
 TOGETHER = 64  # images that are decoded before they are written; fewer where they take more than the bytes
 TOGETHER_BYTES = 2**25
 LINE = 200  # bytes an image in files.csv, about
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)  # a drive that knows none
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, or what a file may have on it
 
 
@@ -144,9 +145,8 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            with contextlib.suppress(
-                PermissionError, FileNotFoundError
-            ):  # Windows deletes no file that is open
+            # Windows deletes no file that is open; and somebody may have deleted it already.
+            with contextlib.suppress(PermissionError, FileNotFoundError):
                 os.unlink(lock)
 
 
@@ -165,12 +165,7 @@ def _lock(file) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in (
-            errno.ENOLCK,
-            errno.ENOTSUP,
-            errno.EINVAL,
-            errno.ENOSYS,
-        ):  # a drive without locks
+        if error.errno not in NO_LOCKS:
             raise
 
 
@@ -309,12 +304,12 @@ def _decoded(source: Source, positions: range) -> tuple[np.ndarray, list[Row]]:
                 if fault := array_fault(array, source.shape, pixels.dtype):
                     raise ImageError(fault)
                 pixels[slot] = array
+            if mark.bytes >= 0 and not mark.is_near(os.stat(name)):
+                raise ImageError("changed while it was packed")
         except MemoryError:
             raise  # not the image's fault
         except Exception as error:
             raise ImageError(named(source, position, error)) from error
-        if mark.bytes >= 0 and (mark.bytes, mark.modified_ns) != mark_of(name)[:2]:
-            raise ImageError(f"{name}: changed while it was packed")
         rows[slot] = Row(name, mark, zlib.crc32(pixels[slot]))
 
     for_each(decode, range(len(positions)))

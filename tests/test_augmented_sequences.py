@@ -133,6 +133,21 @@ def test_bit_equal_in_every_mode(grains, served, mode, kind):
     assert served[f"{mode} {kind.__name__}"] == expected
 
 
+@pytest.mark.parametrize("options", ({}, {"dtype": "uint8"}, {"augment": False}, {"fill_mode": "constant"}))
+def test_straight_into_the_batch_is_as_through_image_at(grains, options):
+    """What is written into its row without a copy, and what a subclass may look at on the way."""
+
+    class Looked(AugmentingImageSequence):
+        def image_at(self, position, epoch):
+            return super().image_at(position, epoch).copy()
+
+    straight, looked = (
+        new(kind, grains, shuffle=True, **options) for kind in (AugmentingImageSequence, Looked)
+    )
+    straight.epoch = looked.epoch = 3
+    np.testing.assert_array_equal(all_images(straight), all_images(looked))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_image_differs_in_every_epoch_and_with_another_seed(grains, kind):
     sequence, other = new(kind, grains), new(kind, grains, seed=1)

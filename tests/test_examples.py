@@ -16,6 +16,7 @@ from PIL import Image
 import course_utils
 from course_utils import augmentation, budget, checkup, images, order, plots, png, resizing
 from course_utils.panels import WillItRun, same_picture_same_numbers
+from course_utils.scratch import scratch
 from course_utils.sources import color, pack_folder
 from course_utils.sources.pack import checksum_of
 from tests.running import ROOT, run
@@ -80,7 +81,7 @@ def reader(tmp_path_factory):
     public |= vars(budget) | vars(checkup) | vars(order) | vars(color) | vars(same_picture_same_numbers)
     public |= {"WillItRun": WillItRun, "load_image_into": images.load_image_into, "resized": resizing.resized}
     public |= vars(pack_folder) | {"pathlib": pathlib, "zlib": zlib, "checksum_of": checksum_of}
-    public |= {"checked": png.checked, "pixels": png.pixels}
+    public |= {"scratch": scratch, "checked": png.checked, "pixels": png.pixels}
     public |= {"cost": budget.ModelCost((64, 64, 1), "float32", 290e6, 10e6, 3e6, 1e6, 4e3)}
     public |= {
         "build_model": build_model,

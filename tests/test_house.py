@@ -16,7 +16,7 @@ STOREYS = (
     {"sources", "augmentation", "normalisation", "threads", "notebook", "strays"},
     {"images", "dataset", "order"},
     {"decoding"},
-    {"memory", "formats", "png", "resizing"},
+    {"memory", "formats", "png", "resizing", "scratch"},
     {"checks"},
 )
 # Whoever else wants one of these goes through the room that has it.

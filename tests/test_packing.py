@@ -30,8 +30,9 @@ from course_utils import (
     pack_bytes,
     packing,
 )
+from course_utils.checkup import check
 from course_utils.sources.pack_folder import COLUMNS, FILES, HEAD, IMAGES, LABELS, npy_header
-from tests.running import answer, fresh, start
+from tests.running import answer, fresh, least, start
 from tests.test_sources import Bands
 
 N, SIDE = 150, 24
@@ -251,11 +252,40 @@ def packed_epoch(folder, workers):
     return meter.growth
 
 
+def read_in_processes(folder):
+    """The growth of two processes, and of this one, while each reads a whole pack that it was sent."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    from course_utils import Pack, PeakMeter
+
+    pack = Pack(folder)
+    with PeakMeter(interval=0.002) as meter:
+        with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+            for done in [pool.submit(pack.verify) for _ in range(2)]:
+                done.result()
+    return meter.growth
+
+
+@pytest.mark.measured
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="forks")
+def test_memory_is_small_in_processes_too(folder):
+    make_pack(Counting(25_600), folder)
+    least(lambda: fresh(read_in_processes, folder), 0.3 * 25_600 * 64 * 64)
+
+
 @pytest.mark.measured
 def test_memory_is_that_of_a_batch(folder):
     make_pack(Counting(25_600), folder)
     batch = 32 * 64 * 64
     assert fresh(packed_epoch, folder, 1) < 8 * batch + 2e6 < 0.03 * 25_600 * 64 * 64
+
+
+@pytest.mark.parametrize("kind", (ImageSequence, AugmentingImageSequence))
+def test_the_check_up_finds_nothing_in_a_packed_sequence(source, folder, kind):
+    pack = make_pack(source, folder, np.arange(N) % 2)
+    report = check(kind.from_source(pack, pack.labels, 8, shuffle=True), role="train")
+    assert not report.findings, report
 
 
 # ---------------------------------------------------------------- stale, damaged, foreign

@@ -1,13 +1,15 @@
 """`AugmentingImageSequence`: images are changed anew in every epoch, as they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from ..augmentation import Augmentation, Augmenter, check_augmenter, check_warped
+from ..augmentation import Augmentation, Augmenter, check_augmenter, check_warped, warp
 from ..checks import check_flag
 from ..images import MAX_PIXELS
+from ..scratch import scratch
 from .basic import ImageSequence, check_function
 
 
@@ -110,11 +112,29 @@ class AugmentingImageSequence(ImageSequence):
         change = partial(self._augmented_mask, epoch=0, position=0)
         check_function("augmentation.apply_to_mask", change, self.masks, self.masks.dtype)
 
+    def _drawn(self, epoch: int, position: int) -> Any:
+        return self.augmentation.draw(self.seed, epoch, position)
+
     def _augmented(self, image: np.ndarray, epoch: int, position: int) -> np.ndarray:
-        return self.augmentation.apply(image, self.augmentation.draw(self.seed, epoch, position))
+        return self.augmentation.apply(image, self._drawn(epoch, position))
 
     def _augmented_mask(self, mask: np.ndarray, epoch: int, position: int) -> np.ndarray:
-        return self.augmentation.apply_to_mask(mask, self.augmentation.draw(self.seed, epoch, position))
+        return self.augmentation.apply_to_mask(mask, self._drawn(epoch, position))
+
+    def _is_plain(self) -> bool:
+        return super()._is_plain() or (not self.augment and self._serves_by(AugmentingImageSequence))
+
+    def _straight(self) -> Callable[[np.ndarray, int, int], None] | None:
+        ours = type(self.augmentation) is Augmentation and self._serves_by(AugmentingImageSequence)
+        return self._augment_into if self.augment and ours else super()._straight()
+
+    def _augment_into(self, place: np.ndarray, position: int, epoch: int) -> None:
+        """What `image_at` gives, without new memory for what is read and for what is made of it."""
+        image = scratch("image", place.shape, place.dtype)
+        self.source.read_into(image, position)
+        how = self.augmentation
+        drawn = self._drawn(epoch, position)
+        warp(image, drawn, fill_mode=how.fill_mode, fill_value=how.fill_value, out=place)
 
     def image_at(self, position: int, epoch: int) -> np.ndarray:
         """The image, changed as its position and the epoch say."""

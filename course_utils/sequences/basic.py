@@ -186,19 +186,19 @@ class ImageSequence(keras.utils.PyDataset):
             None if self.masks is None else np.empty((len(positions), *self.masks.shape), self.masks.dtype)
         )
 
-        straight = self._reads_straight()
+        read_into = self._straight()
 
         def fill(slot: int) -> None:
             position = int(positions[slot])
-            if straight:
-                self.source.read_into(images[slot], position)
+            if read_into:
+                read_into(images[slot], position, epoch)
             else:
                 fill_row(images[slot], self.image_at, self.source, position, epoch)
             if masks is not None:
                 fill_row(masks[slot], self.mask_at, self.masks, position, epoch, "mask ")
 
         slots = range(len(positions))
-        if straight and masks is None and isinstance(self.source, Pack):
+        if self._is_plain() and masks is None and isinstance(self.source, Pack):
             slots = self.source.read_cached(images, positions)
         try:
             for_each(fill, slots)
@@ -208,10 +208,20 @@ class ImageSequence(keras.utils.PyDataset):
         weights = None if self.sample_weight is None else self.sample_weight[positions]
         return tuple(part for part in (images, labels, masks, weights) if part is not None)
 
-    def _reads_straight(self) -> bool:
-        """Whether pixels may be written into the batch: nobody changes on the way what is served."""
+    def _straight(self) -> Callable[[np.ndarray, int, int], None] | None:
+        """What writes an image into its row: where all on the way is ours, so that nothing is to be looked
+        at, nor copied. None where somebody's own method or source has a part in it."""
+        if not self._is_plain():
+            return None
+        return lambda place, position, epoch: self.source.read_into(place, position)
+
+    def _is_plain(self) -> bool:
+        """Whether what is served is what a source of ours reads."""
+        return self._serves_by(ImageSequence)
+
+    def _serves_by(self, kind: type) -> bool:
         method = getattr(self.image_at, "__func__", None)
-        return method is ImageSequence.image_at and type(self.source) in (FileSource, Pack)
+        return method is kind.image_at and type(self.source) in (FileSource, Pack)
 
     def _batch(self, index: int) -> tuple[int, np.ndarray]:
         """The present epoch, and who is in one of its batches."""

@@ -52,9 +52,12 @@ class Mark(NamedTuple):
         if self.bytes < 0 or not os.path.isfile(path):
             return self.bytes < 0 and not os.path.isfile(path)
         found = os.stat(path)
-        if found.st_size != self.bytes:
-            return False
-        return found.st_mtime_ns == self.modified_ns or mark_of(path).crc32 == self.crc32
+        same_size = found.st_size == self.bytes
+        return self.is_near(found) or (same_size and mark_of(path).crc32 == self.crc32)
+
+    def is_near(self, found: os.stat_result) -> bool:
+        """Whether size and time are still those."""
+        return (found.st_size, found.st_mtime_ns) == (self.bytes, self.modified_ns)
 
 
 def mark_of(path: str) -> Mark:
