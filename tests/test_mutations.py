@@ -75,7 +75,7 @@ MUTATIONS = {
     "colour is grey": (COLOR, "> APART", "> 999", "color", "patch"),
     "one batch forgotten": (BUDGET, "queued + 2, l", "queued + 1, l", "budget", "batches_alive"),
     "no play": (BUDGET, "base + PLAY * (total - base) + play", "total", "budget", "sums_that"),
-    "a changed file": (FOLDER, "or mark_of(path).crc32 ==", "or 0 * mark_of(path).crc32 <", *STALE),
+    "a changed file": (FOLDER, "path).crc32 == self.crc32", "path).crc32 > 0", *STALE),
     "kept unseen": (PACKING, "!= row.pixels:", "== -1:", "packing", "still_true"),
     "two at once": (PACKING, "LOCK_EX | fcntl", "LOCK_SH | fcntl", "packing", "two_at_once"),
     "another's row": (PACK, "_start + int(position) *", "_start + slot *", "packing", "the_three_sequences"),
