@@ -272,7 +272,7 @@ def warp(
             left, top, border = 0, 0, cv2.BORDER_REFLECT
     matrix = np.array([[a, b, x + left - a * x - b * y], [c, d, y + top - c * x - d * y]])
     out = np.empty((height, width, channels), image.dtype) if out is None else out
-    cv2.warpAffine(
+    warped = cv2.warpAffine(
         image,
         matrix,
         (width, height),
@@ -281,4 +281,6 @@ def warp(
         borderMode=border,
         borderValue=(fill_value,) * 4,
     )
+    if not np.may_share_memory(warped, out):  # OpenCV wanted an array of its own
+        out[...] = warped.reshape(out.shape)
     return out

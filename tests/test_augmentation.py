@@ -137,6 +137,24 @@ def test_any_shape_keeps_its_shape(shape):
         np.testing.assert_allclose(moved, 9, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", (1, 2, 3, 4, 5, 9))
+@pytest.mark.parametrize("side", ((20, 30), (1, 30), (20, 1), (1, 1)))
+@pytest.mark.parametrize("options", ({}, {"fill_mode": "constant"}, {"nearest": True}))
+def test_what_is_written_into_an_array_is_what_is_returned(side, channels, options):
+    grain = np.random.default_rng(0).integers(0, 256, (*side, channels))
+    for dtype in ("uint8", "float32"):
+        image, out = grain.astype(dtype), np.full((*side, channels), 7, dtype)
+        transform = Transform(angle=0.3, width_zoom=0.9)
+        assert warp(image, transform, out=out, **options) is out
+        np.testing.assert_array_equal(out, warp(image, transform, **options))
+
+
+def test_an_array_that_does_not_fit_takes_no_result(image):
+    for out in (image[:, :-1].copy(), image.astype(np.float64), np.repeat(image, 2, axis=1)[:, ::2]):
+        with pytest.raises(ValueError, match="out must be in one piece"):
+            warp(image, Transform(), out=out)
+
+
 def test_the_image_given_is_left_alone(image):
     before = image.copy()
     turned = warp(image, Transform())

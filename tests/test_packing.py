@@ -31,6 +31,7 @@ from course_utils import (
     packing,
 )
 from course_utils.checkup import check
+from course_utils.sources import files as files_module
 from course_utils.sources.pack_folder import COLUMNS, FILES, HEAD, IMAGES, LABELS, npy_header
 from tests.running import answer, fresh, least, start
 from tests.test_sources import Bands
@@ -362,6 +363,16 @@ def test_it_can_be_told_to_look_at_no_file(files, source, folder):
     assert len(Pack(folder, check_files=False)) == N
     with pytest.raises(ValueError, match="check_files must be None, True or False"):
         Pack(folder, check_files="all")
+
+
+def test_of_many_files_some_are_looked_at(source, folder, monkeypatch):
+    make_pack(source, folder)
+    monkeypatch.setattr(files_module, "CHECK_ALL_UP_TO", 100)
+    monkeypatch.setattr(files_module, "CHECK_SPREAD", 10)
+    looked, isfile = [], os.path.isfile
+    monkeypatch.setattr(os.path, "isfile", lambda path: (looked.append(path), isfile(path))[1])
+    assert len(Pack(folder, source)) == N
+    assert 10 <= len(set(looked)) <= 15
 
 
 def flip(path, at):
