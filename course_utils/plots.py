@@ -130,6 +130,50 @@ def bars(
     return Picture(figure, f"Bars. {said}. {words}".rstrip())
 
 
+def times(
+    took: Mapping[str, float], unit: str = "ms an image", *, share: str = "", guess: float | None = None
+) -> Picture:
+    """Horizontal bars of time.
+
+    Args:
+        took: what -> seconds, from top to bottom.
+        unit: of what is written at the bars, thousandths of `took`.
+        share: one of `took`, whose part of the whole is said above the bars, in per cent.
+        guess: the learner's guess of that, which is answered in words; None for none.
+    """
+    words = ""
+    if share:
+        per_cent = 100 * took[share] / sum(took.values())
+        words = f"{share}: {per_cent:.0f} % of the whole. {guess_in_words(guess, per_cent, ' %')}".rstrip()
+    figure, axes = new_figure(height=0.9 + 0.4 * len(took) + 0.25 * bool(words))
+    colours = [ORANGE if name == share else BLUE for name in took]
+    drawn = axes.barh(list(took), [1000 * seconds for seconds in took.values()], color=colours, height=0.6)
+    written = [f"{ms:.0f}" if ms >= 10 else f"{ms:.2g}" for ms in (1000 * s for s in took.values())]
+    axes.bar_label(drawn, written, padding=4)
+    axes.invert_yaxis()
+    axes.set_xlabel(unit)
+    axes.margins(x=0.12)
+    axes.set_title(words, loc="left", fontsize=11, fontweight="bold")
+    said = "; ".join(f"{name}: {ms} {unit}" for name, ms in zip(took, written, strict=True))
+    return Picture(figure, f"Bars of time. {said}. {words}".rstrip())
+
+
+def tiles(numbers: Sequence[float]) -> Picture:
+    """A row of tiles, one a number: blue where it is the first of its kind, orange and hatched where it has
+    been there before."""
+    figure, axes = new_figure(height=1.6)
+    for at, number in enumerate(numbers):
+        again = number in numbers[:at]
+        colour, hatch, ink = (ORANGE, "//", "black") if again else (BLUE, "", "white")
+        axes.bar(at, 0.9, width=0.9, color=colour, hatch=hatch, edgecolor="white")
+        axes.text(at, 0.45, f"{number:.2f}"[1:], ha="center", va="center", fontsize=8, color=ink)
+    axes.set_axis_off()
+    new = len(set(numbers))
+    said = f"{new} of {len(numbers)} are new (blue), {len(numbers) - new} were there before (orange)."
+    axes.set_title(said, loc="left", fontsize=11, fontweight="bold")
+    return Picture(figure, f"{len(numbers)} tiles, one a number. {said}")
+
+
 def stacked(
     parts: Mapping[str, float],
     limits: Mapping[str, float],

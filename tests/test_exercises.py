@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import cloudpickle
 import cv2
@@ -14,12 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils import load_image
-from course_utils.exercises import core, ex00, ex01, ex02, ex03, ex04
+from course_utils import image_size, load_image
+from course_utils.exercises import core, ex00, ex01, ex02, ex03, ex04, ex05
 from tests.running import cells, definition
 
 N00, N01 = "00_start_here.ipynb", "01_basic_sequence.ipynb"
 N02, N03, N04 = "02_augmentation.ipynb", "03_normalisation.ipynb", "04_memory_budget.ipynb"
+N05 = "05_loading_speed.ipynb"
 
 
 def numbers(length, item):
@@ -289,6 +291,108 @@ MISTAKES = [
 def test_a_mistake_meets_its_own_hint(exercise, answer, said):
     verdict = exercise.judge(answer)
     assert verdict.status == "wrong" and said in verdict.text, verdict.text
+
+
+def without_the_check(paths):
+    return np.array([load_image(path, (64, 64)) for path in paths])
+
+
+def larger_than_64(paths):
+    return np.array([load_image(path, (64, 64)) for path in paths if min(image_size(path)) > 64])
+
+
+def only_the_height(paths):
+    return np.array([load_image(path, (64, 64)) for path in paths if image_size(path)[0] >= 64])
+
+
+def once_for_the_size(paths):
+    images = []
+    for path in paths:
+        if min(load_image(path).shape[:2]) >= 64:
+            images.append(load_image(path, (64, 64)))
+    return np.array(images)
+
+
+def by_the_nearest_pixel(paths):
+    large = (Image.open(path) for path in paths if min(image_size(path)) >= 64)
+    near = [np.asarray(image.resize((64, 64), Image.Resampling.NEAREST)) for image in large]
+    return np.array(near, np.float32)[..., None]
+
+
+class Remembers:
+    def __init__(self):
+        self.kept = {}
+
+    def __call__(self, paths):
+        new = [path for path in paths if path not in self.kept]
+        self.kept |= {
+            path: load_image(path, (64, 64)) for path in new if min(load_image(path).shape[:2]) >= 64
+        }
+        return np.array([self.kept[path] for path in paths if path in self.kept])
+
+
+class OneBuffer:
+    def __init__(self):
+        self.buffer = np.empty((7, 64, 64, 1), np.float32)
+
+    def __call__(self, paths):
+        self.buffer[:] = ex05.faster(paths)
+        return self.buffer
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (without_the_check, "9 of 9 pictures come back; before, it was 7: all that have at least 64"),
+        (larger_than_64, "6 of 9 pictures come back"),
+        (only_the_height, "8 of 9 pictures come back"),
+        (once_for_the_size, "times as fast as before; twice was due"),
+        (by_the_nearest_pixel, "Some of your pixels differ from those before, by up to"),
+        (Remembers(), "it keeps them, and with the folder its memory grows"),
+        (OneBuffer(), "Your second batch is written over the first"),
+        (lambda paths: list(ex05.faster(paths)), "Your pictures are a list"),
+        (lambda paths: ex05.faster(paths)[..., 0], "Your batch has shape (7, 64, 64)"),
+        (lambda paths: np.float32(1), "Your function returns float32"),
+        (lambda paths: np.array(1.0), "Your batch has shape ()"),
+        (lambda paths: np.float64(ex05.faster(paths)), "dtype float64"),
+        (lambda paths: "done", "returns str"),
+        (lambda paths: None, "gives nothing back"),
+        (lambda paths: paths.shape, "raised AttributeError"),
+    ],
+)
+def test_a_loader_is_answered_by_what_it_does(answer, said):
+    verdict = ex05.TWICE_AS_FAST.judge(answer)
+    assert verdict.status == "wrong" and said in verdict.text, verdict.text
+
+
+def in_threads(paths):
+    with ThreadPoolExecutor() as pool:
+        keep = [path for path in paths if min(image_size(path)) >= 64]
+        return np.array(list(pool.map(lambda path: load_image(path, (64, 64)), keep)))
+
+
+@pytest.mark.parametrize("answer", (ex05.faster, in_threads))
+def test_a_loader_that_decodes_once_is_twice_as_fast(answer):
+    verdict = ex05.TWICE_AS_FAST.judge(answer)
+    assert verdict.status == "right" and verdict.text.endswith("by less work."), verdict.text
+
+
+def test_threads_that_do_the_same_work_are_not_praised_for_less(monkeypatch):
+    """Four times as fast by the clock, no faster by what the processors did."""
+    spent = {True: np.array([4.0, 4.0]), False: np.array([1.0, 4.0])}
+    monkeypatch.setattr(ex05, "_seconds", lambda function, paths: spent[function is ex05.slow])
+    assert "the cores share the work" in ex05._twice(ex05.faster)
+
+
+def test_the_loader_of_05_is_the_slow_one(capsys):
+    stub = definition(N05, "load_pictures", np=np, load_image=load_image)
+    verdict = ex05.TWICE_AS_FAST.judge(stub)
+    assert verdict.status == "not yet" and "still the slow one" in verdict.text
+    assert "ex05.TWICE_AS_FAST.check(load_pictures)" in "".join(cell.source for cell in cells(N05, "code"))
+    ex05.TWICE_AS_FAST.solution()
+    space = {"np": np, "load_image": load_image, "image_size": image_size}
+    exec(capsys.readouterr().out, space)
+    assert ex05.TWICE_AS_FAST.judge(space["faster"]).status == "right"
 
 
 def setting(**changes):

@@ -24,7 +24,7 @@ LIBRARIES = {
     "ipywidgets": {"panels"},
     "keras": {"sequences", "waiting", "budget", "checkup", "exercises"},  # one exercise builds a model
     "matplotlib": {"panels", "plots"},
-    "PIL": {"images", "decoding", "resizing"},
+    "PIL": {"images", "decoding", "resizing", "exercises"},  # one exercise draws files
     "cv2": {"augmentation", "png", "resizing"},
     "isal": {"png"},
     "psutil": {"memory"},

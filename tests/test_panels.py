@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from conftest import made_labels
-from course_utils import panels, plots, read_labels
+from course_utils import FileSource, panels, plots, read_labels
 from course_utils.budget import ModelCost, Rehearsal, TrainingFailed
 from course_utils.memory import MemoryLimit, Outcome
 from course_utils.order import cut
@@ -65,8 +65,17 @@ def in_processes():
     return panel
 
 
+def waiting(model=None):
+    """Over two sources of the same pictures, with a model that takes its time."""
+    paths = pictures(n=24).paths
+    sources = {name: FileSource(paths, (side, side), dtype="uint8") for name, side in (("a", 32), ("b", 64))}
+    sleepy = SimpleNamespace(train_on_batch=lambda images, labels: time.sleep(0.002))
+    return panels.WhoWaits(sources, np.arange(24), model or sleepy)
+
+
 PANELS = {
     "run": in_processes,
+    "waits": waiting,
     "true": lambda: panels.IsItStillTrue(pictures(), side=48),
     "true, lesions unknown": lambda: panels.IsItStillTrue(pictures(known=False), side=48),
     "same": met_among_others,
@@ -461,3 +470,26 @@ def test_a_guess_of_times_says_what_came_out():
         plots.curves(runs, limit=60e6, guess=1, unit=0).alt
         and "guess" not in plots.curves(runs, limit=60e6).alt
     )
+
+
+def test_who_waits_says_who():
+    """A model that takes 20 ms for each picture waits for nobody; one that takes nothing always waits."""
+    slow = SimpleNamespace(train_on_batch=lambda images, labels: time.sleep(0.02 * len(images)))
+    quick = SimpleNamespace(train_on_batch=lambda images, labels: None)
+    assert "Data waits for training" in waiting(slow).shown.alt
+    panel = waiting(quick)
+    assert "Training waits for data" in panel.shown.alt
+    panel.batch_size.value, panel.strength.value, panel.source.value = 4, 0.3, "b"
+    assert panel.shown.alt.startswith("Who waits? From b, batches of 4, strength 0.3: ")
+
+
+def test_who_waits_shows_what_the_sequence_serves():
+    seen = []
+    model = SimpleNamespace(train_on_batch=lambda images, labels: seen.append((images, labels)))
+    panel = waiting(model)
+    images, labels = seen[-1]
+    source = panel.sources["a"]
+    for image, label in zip(images, labels, strict=True):
+        np.testing.assert_array_equal(image, source[int(label)])
+    panel.strength.value = 0.5
+    assert not np.array_equal(seen[-1][0][0], source[int(seen[-1][1][0])])

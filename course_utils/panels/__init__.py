@@ -4,6 +4,7 @@ from .cut_the_deck import CutTheDeck
 from .is_it_still_true import IsItStillTrue
 from .multiply_the_shape import MultiplyTheShape
 from .same_picture_same_numbers import SamePictureSameNumbers
+from .who_waits import WhoWaits
 from .will_it_fit import WillItFit
 from .will_it_run import WillItRun
 
@@ -12,6 +13,7 @@ __all__ = [
     "IsItStillTrue",
     "MultiplyTheShape",
     "SamePictureSameNumbers",
+    "WhoWaits",
     "WillItFit",
     "WillItRun",
 ]

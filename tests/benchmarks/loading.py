@@ -1,12 +1,13 @@
 """Loading, side by side: `python tests/benchmarks/loading.py [FOLDER OF PNGS] [SECTION ...]`.
 
 Everybody makes the same batches, 32 grey pictures of 256 x 256, from the same files. Without a folder the
-pictures are drawn, like radiographs with their grain. Six sections; without a name all of them:
+pictures are drawn, like radiographs with their grain. Seven sections; without a name all of them:
 
 plain      from PNGs of 1024 x 1024 and of 256 x 256 and from JPEGs of 1024 x 1024
 augmented  flipped, turned and zoomed, from the PNGs
 packed     in a new order every epoch, from what has been decoded before
 fit        plain and packed through Keras, with a model of two weights
+workers    one, two and four threads of Keras' through `fit`, from the first PNGs
 waiting    `fit` with a small convolutional network: how long does it wait?
 overlap    the same with a reader that sleeps, as long as a step takes: does it read while the model trains?
            (KERAS_BACKEND=jax asks JAX; only this section needs no TensorFlow)
@@ -96,17 +97,22 @@ def packed(folder: list[str], kind=ImageSequence) -> Epoch:
     return all_of(kind.from_source(Pack(folder[0]), np.zeros(PACKED), BATCH, shuffle=True))
 
 
-def fit(paths: list[str]) -> Epoch:
+def fit(paths: list[str], workers: int = 1) -> Epoch:
+    labels = np.zeros(PACKED)
+    if Path(paths[0]).is_dir():
+        return through_fit(ImageSequence.from_source(Pack(paths[0]), labels, BATCH, shuffle=True))
+    paths = paths * 8  # long epochs: what each begins with is not what is asked here
+    options = {"dtype": "uint8", "workers": workers}
+    return through_fit(ImageSequence(paths, np.zeros(len(paths)), BATCH, (SIDE, SIDE), **options))
+
+
+def through_fit(sequence) -> Epoch:
     """Through Keras, with a model that has next to nothing to do."""
     import keras
 
-    if Path(paths[0]).is_dir():
-        sequence = ImageSequence.from_source(Pack(paths[0]), np.zeros(PACKED), BATCH, shuffle=True)
-    else:
-        paths = paths * 8  # long epochs: what each begins with is not what is asked here
-        sequence = ImageSequence(paths, np.zeros(len(paths)), BATCH, (SIDE, SIDE), dtype="uint8")
     corner = keras.layers.Lambda(lambda images: keras.ops.cast(images[:, 0, 0], "float32"))
-    model = keras.Sequential([keras.Input((SIDE, SIDE, 1), dtype="uint8"), corner, keras.layers.Dense(1)])
+    dtype = sequence[0][0].dtype.name
+    model = keras.Sequential([keras.Input((SIDE, SIDE, 1), dtype=dtype), corner, keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     ends = []
     clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: ends.append(time.perf_counter()))
@@ -114,7 +120,7 @@ def fit(paths: list[str]) -> Epoch:
     def epochs() -> float:
         ends.clear()  # the first epoch also compiles, and reads its first two batches twice
         model.fit(sequence, epochs=2, shuffle=False, verbose=0, callbacks=[clock])
-        return (ends[1] - ends[0]) / len(sequence.labels)
+        return (ends[1] - ends[0]) / (len(sequence) * BATCH)
 
     return epochs
 
@@ -150,7 +156,7 @@ def all_cores(paths: list[str]) -> Epoch:
 # ---------------------------------------------------------------- the document's three
 
 
-def documents(paths: list[str], augment: bool = False, normalise: bool = False) -> Epoch:
+def documents(paths: list[str], augment: bool = False, normalise: bool = False, workers: int = 1):
     import keras
 
     with quiet():
@@ -167,10 +173,9 @@ def documents(paths: list[str], augment: bool = False, normalise: bool = False) 
                 image = keras.utils.img_to_array(loaded)
                 image = image / 255.0 if normalise else image
                 images.append(layers(image[np.newaxis])[0] if augment else image)
-            return np.array(images)
+            return np.array(images), np.zeros(len(images))
 
-    loader = Loader()
-    return lambda: (loader[index] for index in range(len(loader)))
+    return Loader(workers=workers)
 
 
 def keras_layers():
@@ -309,7 +314,7 @@ PLAIN: Ways = {
     "ours, uint8": lambda paths: ours(paths, "uint8"),
     "all cores, decoding alone": all_cores,
     "Pillow, threads": pillow,
-    "the document's 1st": documents,
+    "the document's 1st": lambda paths: all_of(documents(paths)),
     "tf.data": tf_data,
     "tf.data, antialias": lambda paths: tf_data(paths, antialias=True),
     "Keras' folder": keras_folder,
@@ -320,8 +325,8 @@ AUGMENTED: Ways = {
     "ours": augmenting,
     "ours, uint8": lambda paths: augmenting(paths, "uint8"),
     "ours, not augmented": ours,
-    "the document's 2nd": lambda paths: documents(paths[:BATCH], augment=True),
-    "the document's 3rd": lambda paths: documents(paths[:BATCH], augment=True, normalise=True),
+    "the document's 2nd": lambda paths: all_of(documents(paths[:BATCH], augment=True)),
+    "the document's 3rd": lambda paths: all_of(documents(paths[:BATCH], augment=True, normalise=True)),
     "tf.data, layers a batch": lambda paths: tf_data(paths, augment=True),
     "Keras' folder, layers a batch": lambda paths: keras_folder(paths, augment=True),
 }
@@ -342,6 +347,15 @@ FROM_PACK: Ways = {
 THROUGH_FIT: Ways = {
     "ours": lambda paths: packed(paths) if Path(paths[0]).is_dir() else ours(paths, "uint8"),
     "ours, through fit": fit,
+}
+
+THREADS: Ways = {
+    "ours": lambda paths: fit(paths),
+    "ours, workers=2": lambda paths: fit(paths, workers=2),
+    **{
+        f"the document's 1st, workers={n}": lambda paths, n=n: through_fit(documents(paths * 4, workers=n))
+        for n in (1, 2, 4)
+    },
 }
 
 
@@ -397,7 +411,13 @@ def measure(section: str, paths: list[str]) -> dict[str, Figure]:
     return figures
 
 
-SECTIONS = {"plain": PLAIN, "augmented": AUGMENTED, "packed": FROM_PACK, "fit": THROUGH_FIT}
+SECTIONS = {
+    "plain": PLAIN,
+    "augmented": AUGMENTED,
+    "packed": FROM_PACK,
+    "fit": THROUGH_FIT,
+    "workers": THREADS,
+}
 
 
 # ---------------------------------------------------------------- is training waiting?
@@ -508,6 +528,7 @@ def main(*arguments: str) -> None:
         todo |= {f"augmented, {name}": ("augmented", files[name]) for name in ("PNG 1024", "PNG 256")}
         todo |= {"packed, shuffled, uint8": ("packed", [folder])}
         todo |= {f"through fit, uint8, {name}": ("fit", files[name]) for name in FORMATS}
+        todo |= {"threads, through fit, PNG 1024": ("workers", large)}
         todo |= {"through fit, packed": ("fit", [folder])}
         for title, (section, paths) in todo.items():
             if section in sections:

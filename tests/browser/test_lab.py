@@ -302,3 +302,24 @@ def test_04_settings_a_rehearsal_and_the_room_that_binder_leaves(page):
     # What JupyterLab's server and this kernel hold is what a verdict for Binder reserves.
     server = labdrive.kernel_says(page, "import os; print(os.getppid())")
     assert memory_now(int(server)) < BINDER_RESERVE
+
+
+def test_05_files_or_the_pack_and_the_strength(page):
+    page.open("05_loading_speed.ipynb")
+    show(page, r"^24 tiles, one a number\. 12 of 24 are new", "05_tiles")  # as stored
+    show(page, r"^Bars of time\. read: .* decode: \d+ % of the whole", "05_steps")
+    data = ("labels_csv = ensure()", "TemporaryDirectory()", "def augmented", "side = 128")
+    model = ("with quiet():", "last_layer, loss", "source = FileSource(", "pack = make_pack(")
+    assert labdrive.run_cells(page, SETUP, *data, *model, "WhoWaits({")
+    files = picture(page, r"^Who waits\? From the files, batches of 16, strength 0:")
+    page.get_by_role("combobox", name="Pictures from").select_option("the pack")
+    pack = picture(page, r"^Who waits\? From the pack, batches of 16, .* Data waits for training")
+    assert np.abs(files - pack).mean() > 0.5
+    strength = page.get_by_role("spinbutton", name="Augmentation strength")
+    strength.fill("0.5")
+    strength.press("Enter")
+    page.get_by_role("combobox", name="Batch size").select_option("64")
+    alt = r"^Who waits\? From the pack, batches of 64, strength 0\.5:"
+    assert np.abs(picture(page, alt) - pack).mean() > 0.5
+    show(page, alt, "05_who_waits")
+    show_in_other_lights(page, alt, "05_who_waits")
