@@ -374,7 +374,9 @@ def in_threads(paths):
 @pytest.mark.parametrize("answer", (ex05.faster, in_threads))
 def test_a_loader_that_decodes_once_is_twice_as_fast(answer):
     verdict = ex05.TWICE_AS_FAST.judge(answer)
-    assert verdict.status == "right" and verdict.text.endswith("by less work."), verdict.text
+    assert verdict.status == "right", verdict.text
+    # How much of the processors' time threads cost is for the machine to say.
+    assert answer is in_threads or verdict.text.endswith("by less work.")
 
 
 def test_threads_that_do_the_same_work_are_not_praised_for_less(monkeypatch):

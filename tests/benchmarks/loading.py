@@ -350,7 +350,7 @@ THROUGH_FIT: Ways = {
 }
 
 THREADS: Ways = {
-    "ours": lambda paths: fit(paths),
+    "ours": fit,
     "ours, workers=2": lambda paths: fit(paths, workers=2),
     **{
         f"the document's 1st, workers={n}": lambda paths, n=n: through_fit(documents(paths * 4, workers=n))
