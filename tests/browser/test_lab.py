@@ -246,8 +246,8 @@ def test_03_normaliser_batch_size_strength_and_fill(page):
 
 
 STOPPED = """
-from IPython import get_ipython
-import keras, multiprocessing, threading, time
+import faulthandler, keras, multiprocessing
+faulthandler.dump_traceback_later(60, file=open({stacks!r}, "w"))  # tells where it hangs, if it does
 from tests.interrupted import MODES, Slow, paths, running, small_model
 from course_utils import stop_stray_workers
 
@@ -257,13 +257,18 @@ small_model((8, 8, 1)).fit(sequence, epochs=50, shuffle=False, verbose=0, callba
 """
 
 
-def test_the_stop_button_leaves_nothing_that_is_not_ended(page):
+def test_the_stop_button_leaves_nothing_that_is_not_ended(page, tmp_path):
     """JupyterLab's own button, which sends SIGINT to the kernel and its children; twice in each mode."""
     page.open("00_start_here.ipynb")
     labdrive.kernel_says(page, f"import sys; sys.path.insert(0, {str(ROOT)!r})")
-    presses = []
+    presses, stacks = [], tmp_path / "stacks.txt"
     for mode in ("default", "threads", "processes") * 2:
-        error, times = labdrive.stop_while_it_runs(page, STOPPED.format(mode=mode), "step 3")
+        code = STOPPED.format(mode=mode, stacks=str(stacks))
+        try:
+            error, times = labdrive.stop_while_it_runs(page, code, "step 3")
+        except labdrive.TimeoutError as late:
+            said = page.evaluate("window.said")[-300:]
+            raise AssertionError(f"{mode}: no third step; said {said!r}\n{stacks.read_text()}") from late
         assert error == "KeyboardInterrupt"
         presses.append(times)
         assert labdrive.kernel_says(page, "print(stop_stray_workers(), stop_stray_workers())") == "1 0\n"
