@@ -53,7 +53,7 @@ def model():
 @pytest.mark.measured
 @pytest.mark.parametrize("read, least, most", ((0, 0, 0.2), (4 * TRAIN, 0.5, 0.9)))
 def test_the_share_is_what_training_waits(model, read, least, most):
-    waiting = measure_waiting(model, Sleepy(read), batches=6, rounds=1)
+    waiting = measure_waiting(model, Sleepy(read), batches=4, rounds=3)
     assert waiting.read >= read and waiting.train >= TRAIN
     assert least <= waiting.share <= most
 
