@@ -4,6 +4,7 @@ import base64
 import io
 import itertools
 import json
+import os
 import re
 import threading
 import time
@@ -493,3 +494,24 @@ def test_who_waits_shows_what_the_sequence_serves():
         np.testing.assert_array_equal(image, source[int(label)])
     panel.strength.value = 0.5
     assert not np.array_equal(seen[-1][0][0], source[int(seen[-1][1][0])])
+
+
+def test_who_waits_counts_the_images_that_are_there(monkeypatch):
+    """24 pictures in a batch of up to 64: no more are read a second than threads that sleep can read."""
+    panel = waiting()
+    source = panel.sources["a"]
+
+    class Slow:
+        shape, dtype, name = source.shape, source.dtype, source.name
+
+        def __len__(self):
+            return len(source)
+
+        def __getitem__(self, position):
+            time.sleep(0.02)
+            return source[position]
+
+    monkeypatch.setitem(panel.sources, "b", Slow())
+    panel.source.value, panel.batch_size.value = "b", 64
+    [read] = re.findall(r"([0-9,]+) images a second are read", panel.shown.alt)
+    assert 0 < int(read.replace(",", "")) <= 50 * min(os.cpu_count(), 8)

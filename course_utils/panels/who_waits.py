@@ -42,10 +42,16 @@ class WhoWaits(Panel):
             source, self.labels, n, augment=self.strength.value > 0, strength=self.strength.value,
             horizontal_flip=False, vertical_flip=False, shuffle=True,
         )  # fmt: skip
-        turns = max(1, LOOK // n)
-        read = turns * n / _seconds(lambda turn: sequence[turn % len(sequence)], turns)
-        batch = sequence[0]
-        trained = turns * len(batch[0]) / _seconds(lambda _: self.model.train_on_batch(*batch), turns)
+        turns, (images, labels) = max(1, LOOK // n), sequence[0]
+
+        def read_one(turn: int) -> int:
+            return len(sequence[turn % len(sequence)][0])
+
+        def train_one(turn: int) -> int:
+            self.model.train_on_batch(images, labels)
+            return len(images)
+
+        read, trained = _images_a_second(read_one, turns), _images_a_second(train_one, turns)
         times = max(read, trained) / min(read, trained)
         who = "Training waits for data" if read < trained else "Data waits for training"
         sentence = (
@@ -56,12 +62,12 @@ class WhoWaits(Panel):
         return sentence, _two_bars(read, trained, alt=f"Who waits? {sentence}")
 
 
-def _seconds(step: Callable[[int], Any], turns: int) -> float:
+def _images_a_second(step: Callable[[int], int], turns: int) -> float:
+    """Of steps that each return how many images they had: a last batch may be smaller."""
     step(0)  # warms up: a model compiles for every new size of batch
     begin = time.perf_counter()
-    for turn in range(turns):
-        step(turn)
-    return time.perf_counter() - begin
+    images = sum(step(turn) for turn in range(turns))
+    return images / (time.perf_counter() - begin)
 
 
 def _two_bars(read: float, trained: float, *, alt: str) -> Picture:

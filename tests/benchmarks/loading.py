@@ -98,9 +98,8 @@ def packed(folder: list[str], kind=ImageSequence) -> Epoch:
 
 
 def fit(paths: list[str], workers: int = 1) -> Epoch:
-    labels = np.zeros(PACKED)
     if Path(paths[0]).is_dir():
-        return through_fit(ImageSequence.from_source(Pack(paths[0]), labels, BATCH, shuffle=True))
+        return through_fit(ImageSequence.from_source(Pack(paths[0]), np.zeros(PACKED), BATCH, shuffle=True))
     paths = paths * 8  # long epochs: what each begins with is not what is asked here
     options = {"dtype": "uint8", "workers": workers}
     return through_fit(ImageSequence(paths, np.zeros(len(paths)), BATCH, (SIDE, SIDE), **options))

@@ -262,6 +262,7 @@ def test_the_stop_button_leaves_nothing_that_is_not_ended(page, tmp_path):
     page.open("00_start_here.ipynb")
     labdrive.kernel_says(page, f"import sys; sys.path.insert(0, {str(ROOT)!r})")
     presses, stacks = [], tmp_path / "stacks.txt"
+    stacks.touch()
     for mode in ("default", "threads", "processes") * 2:
         code = STOPPED.format(mode=mode, stacks=str(stacks))
         try:
