@@ -12,9 +12,10 @@ from matplotlib.patches import ConnectionPatch
 from .checks import check_choice, check_guess
 from .memory import Outcome, PeakMeter, megabytes
 
-# Okabe and Ito's colours, told apart by colour-blind eyes; each is paired with a label or a hatch.
+# Okabe and Ito's colours, told apart by colour-blind eyes. In grey some are alike, so that hatches and line
+# styles tell parts apart as well. Of a text on white, only BLUE and GREY stand out (4.5 to 1).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#767676"
-PINK, SKY = "#cc79a7", "#56b4e9"
+SKY, YELLOW = "#56b4e9", "#f0e442"
 
 
 class Picture:
@@ -117,6 +118,8 @@ def bars(
     drawn = axes.barh(list(sizes), [size / 1e6 for size in sizes.values()], color=colours, height=0.6)
     for bar, over in zip(drawn, past, strict=False):
         bar.set(hatch="//" if over else "", edgecolor="white")
+    if limit is not None:
+        drawn[-1].set(hatch="..", edgecolor="white")
     axes.bar_label(drawn, [megabytes(size) for size in sizes.values()], padding=4)
     axes.invert_yaxis()
     axes.set_xlabel("MB")
@@ -187,7 +190,7 @@ def stacked(
     Args:
         parts: what -> bytes, from left to right.
         limits: name -> bytes.
-        alt: what it shows, in words.
+        alt: what it shows, in words; the figures of parts and limits are added.
         guess: the learner's guess of their sum, in MB, which is answered in words; None for none.
         measured: bytes, drawn as a dot; None for none.
     """
@@ -210,8 +213,9 @@ def stacked(
                   linestyle="", label=f"rehearsed: {megabytes(measured)}")  # fmt: skip
     axes.set(xlim=(0, right / 1e6), ylim=(-0.4, 0.4), yticks=[], xlabel="MB")
     axes.set_title(words, loc="left", fontsize=11, fontweight="bold")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    return Picture(figure, f"{alt} {words}".rstrip())
+    legend = figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    said = "; ".join(text.get_text() for text in legend.get_texts())
+    return Picture(figure, f"{alt} {words}".rstrip() + f" The bar: {said}.")
 
 
 def curves(
@@ -235,7 +239,7 @@ def curves(
         words = f"{guess_in_words(guess, times, ' times', close=1.5)} It is {times:.1f}."
     figure, axes = new_figure(height=3.2)
     said = []
-    for (name, run), colour, style in zip(runs.items(), (RED, BLUE, GREEN), ("-", "-", "--"), strict=False):
+    for (name, run), colour, style in zip(runs.items(), (RED, BLUE, GREEN), ("-.", "-", "--"), strict=False):
         died = getattr(run, "ended", "finished") == "limit"
         sizes = (np.array(run.bytes) - run.baseline) / 1e6
         last = int(sizes.argmax()) if died else len(sizes) - 1  # what follows is the child giving it back
@@ -243,7 +247,7 @@ def curves(
         if died:
             axes.plot(run.seconds[last], sizes[last], "x", color=colour, markersize=12, markeredgewidth=3)
         axes.annotate(f"{name}{', killed' if died else ''}", (run.seconds[last], sizes[last]), (10, -14),
-                      textcoords="offset points", color=colour, fontweight="bold")  # fmt: skip
+                      textcoords="offset points", fontweight="bold")  # fmt: skip
         said.append(
             f"{name} climbs to {megabytes(run.growth)} and is killed" if died else
             f"{name} stays below {megabytes(run.growth)} for {run.seconds[-1]:.1f} s"
@@ -266,7 +270,7 @@ def gallery(
     Args:
         images: arrays (height, width) or (height, width, 1 or 3), values 0 to 255.
         titles: one a picture.
-        alt: what they show, in words; else their titles.
+        alt: what they show, in words; else their titles and the caption.
         caption: one line below them.
     """
     figure = Figure(figsize=(max(1.9 * len(images), 5), 2.5), layout="constrained")
@@ -278,7 +282,7 @@ def gallery(
         axes.set_axis_off()
     if caption:
         figure.supxlabel(caption, fontsize=9)
-    return Picture(figure, alt or f"Pictures in a row: {', '.join(titles)}.")
+    return Picture(figure, alt or f"{len(images)} pictures in a row: {', '.join(titles)}. {caption}".rstrip())
 
 
 def turned(
@@ -348,7 +352,8 @@ def way(here: str) -> Picture:
             axes.annotate("", (at - 0.36, 0), (at - 0.64, 0), arrowprops=arrow)
     axes.set(xlim=(-0.5, len(WAY) - 0.5), ylim=(-1, 1))
     axes.set_axis_off()
-    return Picture(figure, f"The way of a batch: {', '.join(WAY)}. Marked: {here}.")
+    said = "; ".join(f"{name}, {what}" for name, what in WAY.items()).replace("\n", " ")
+    return Picture(figure, f"The way of a batch: {said}. Marked: {here}.")
 
 
 def read_from(

@@ -35,6 +35,8 @@ ORDER, DATASET = "course_utils/order", "course_utils/dataset"
 DECODING, PNG, RESIZING = "course_utils/decoding", "course_utils/png", "course_utils/resizing"
 THREADS = "course_utils/threads"
 PANELS, EXERCISE = "course_utils/panels/is_it_still_true", "course_utils/exercises/ex02"
+PANEL, PLOTS, DECK = "course_utils/panels/panel", "course_utils/plots", "course_utils/panels/cut_the_deck"
+RUN, SEEN = "course_utils/panels/will_it_run", ("seen_by_all",)
 FETCH, SPLITS, TREE = "data_scripts/fetch_dataset", "data_scripts/_splits", "data_scripts/_tree"
 BUDGET = "course_utils/budget/arithmetic"
 PROBE, RULES = "course_utils/checkup/probe", "course_utils/checkup/rules_of_batches"
@@ -67,6 +69,13 @@ MUTATIONS = {
     "any slot's error": (THREADS, "failed[min(failed)]", "failed[max(failed)]", "threads", "first_slots"),
     "one order for all": (ORDER, "default_rng((seed, epoch))", "default_rng((seed, 0))", "order", "every"),
     "a patient in two splits": (DATASET, "if patient and", "if False and", "dataset", "wrong_tables"),
+    "a deaf control": (PANEL, 'redraw, names="value"', 'redraw, names="rows"', "panels", "redraws_once"),
+    "a deaf button": (RUN, "on_click(lambda _button: self.start())", "on_click(id)", "panels", "dot_to_the"),
+    "a slider apart": (PANEL, 'for a in ("value", "max")', 'for a in ("max",)', "panels", "stays_inside"),
+    "no words": (PLOTS, 'alt="{html.escape(self.alt)}"', 'alt=""', *SEEN, "alt_text"),
+    "another's words": (DECK, 'f"{self.title}. {sentence}"', '"A deck."', *SEEN, "alt_text and cut"),
+    "white on orange": (PLOTS, '"//", "black") if', '"//", "white") if', *SEEN, "texts_stand"),
+    "by colour alone": (PLOTS, 'hatch="..", edge', 'hatch="", edge', *SEEN, "no_part"),
     "false counts": (PANELS, "sum(x * old[0] > 0", "sum(x * old[0] < 0", "panels", "still_true_says"),
     "classes swapped": (INDEX, "enumerate(classes)", "enumerate(classes[::-1])", "index_folder", "messy"),
     "copies apart": (SPLITS, "first.setdefault(digest, patient)", "patient", "layouts", "copies_never"),

@@ -86,6 +86,16 @@ PANELS = {
 }
 
 
+def move(control):
+    """Sets a control to another of its values."""
+    if isinstance(control, ipywidgets.Dropdown):
+        control.index = (control.index + 1) % len(control.options)
+    elif isinstance(control, ipywidgets.Checkbox):
+        control.value = not control.value
+    else:
+        control.value += control.step * 8 if control.value < control.max else -control.step * 8
+
+
 @pytest.mark.parametrize("make", PANELS.values(), ids=PANELS)
 def test_every_control_redraws_once_and_says_something_else(make):
     for name in make().controls:
@@ -93,19 +103,14 @@ def test_every_control_redraws_once_and_says_something_else(make):
         control = panel.controls[name]
         before, calls, alt, views = pixels(panel), panel.calls, panel.shown.alt, []
         panel.view.observe(lambda change, views=views: views.append(change["new"]), names="value")
-        if isinstance(control, ipywidgets.Dropdown):
-            control.index = (control.index + 1) % len(control.options)
-        elif isinstance(control, ipywidgets.Checkbox):
-            control.value = not control.value
-        else:
-            control.value += control.step * 8 if control.value < control.max else -control.step * 8
+        move(control)
         assert panel.calls == calls + 1, name
         after = pixels(panel)
         assert panel.shown.alt != alt, name
         assert before.shape != after.shape or np.abs(before - after).max() > 50, name
         # Sentence and picture go out as one value: there is no moment at which they disagree.
         assert after.std() > 5 and len(views) == 1
-        assert views[0].startswith("<p>") and views[0].endswith(f"</p>{panel.shown.html}")
+        assert views[0].startswith("<p>") and views[0].endswith(f"{panel.shown.html}</div>")
 
 
 @pytest.mark.parametrize("make", PANELS.values(), ids=PANELS)
@@ -210,12 +215,12 @@ def test_a_rehearsal_adds_its_dot_to_the_setting_it_was_made_for(monkeypatch):
     panel, go, asked = rehearsing(monkeypatch, Rehearsal(outcome(), parts, True, 15))
     before, settings = panel.shown.png, panel.settings
     panel.rehearse.click()
-    assert panel.rehearse.disabled and not panel.stop.disabled
+    panel.rehearse.click()  # one at a time
     panel.batch_size.value = 64  # moved meanwhile: the answer is that of 32
     go.set()
     panel.join(20)
     assert asked == [(settings, None)]  # for it fits by far
-    assert not panel.rehearse.disabled and panel.stop.disabled and panel.status.value.endswith("></span>")
+    assert panel.status.value.endswith("></span>")
     assert "Rehearsed" not in panel.shown.alt
     panel.batch_size.value = 32
     assert "Rehearsed: 480 MB at the peak" in panel.shown.alt and panel.shown.png != before
@@ -239,7 +244,7 @@ def test_a_rehearsal_says_how_long_it_takes_and_can_be_stopped(monkeypatch):
         time.sleep(0.01)
     panel.stop.click()
     panel.join(20)
-    assert "Stopped." in panel.status.value and panel.rehearsed == {} and not panel.rehearse.disabled
+    assert "Stopped." in panel.status.value and panel.rehearsed == {}
 
 
 @pytest.mark.parametrize(
@@ -255,14 +260,19 @@ def test_a_rehearsal_that_fails_or_dies_says_so(monkeypatch, result, said):
     go.set()
     panel.rehearse.click()
     panel.join(20)
-    assert said in panel.status.value + panel.view.value and not panel.rehearse.disabled
+    assert said in panel.status.value + panel.view.value
 
 
 def test_is_it_still_true_says_what_the_learner_should_discover():
     panel = panels.IsItStillTrue(pictures(), side=48)
 
     def counts():
-        return [int(n) for n in re.search(r"(\d+) stand within.* in (\d+)\.$", panel.shown.alt).groups()]
+        return [
+            int(n)
+            for n in re.search(
+                r"(\d+) stand within.* in (\d+)\.$", panel.view.value.split("</p>")[0]
+            ).groups()
+        ]
 
     n = int(re.search(r"of (\d+) pictures with a lesion", panel.shown.alt)[1])
     assert n > 20 and counts()[0] < n / 4 and n / 4 < counts()[1] < 0.8 * n

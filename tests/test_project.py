@@ -23,7 +23,7 @@ def pins(path):
 def test_environment_yml_installs_the_list_of_pyproject():
     lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
     items = [line.split("#")[0].strip().removeprefix("- ") for line in lines if line.strip().startswith("- ")]
-    assert "python=3.12" in items  # the only form that repo2docker reads
+    assert "python=3.12" in items
     pip = items[items.index("pip:") + 1 :]
     assert pip[:2] == ["-c constraints.txt", "-e ."] and pip[2:] == PROJECT["dependencies"]
 
@@ -65,20 +65,6 @@ def test_ci_runs_the_readmes_test_command():
     for command in (open_command, test_command):
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e ")
     assert test_command in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
-
-
-def test_the_repositorys_address_stands_in_one_form():
-    """Until it is known it reads OWNER/REPO, everywhere; pyproject.toml is where it is said."""
-    address = PROJECT["urls"]["Repository"]
-    for path in NOTEBOOKS:
-        first = cells(path, "code")[0].source
-        assert "google.colab" in first and f" {address} /content/course" in first
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    repository = address.removeprefix("https://github.com/")
-    assert (
-        f"mybinder.org/v2/gh/{repository}/" in readme
-        and f"research.google.com/github/{repository}/" in readme
-    )
 
 
 def test_every_package_is_installed():

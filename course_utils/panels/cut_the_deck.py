@@ -7,15 +7,18 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from ..order import cut
-from ..plots import BLUE, GREEN, ORANGE, PINK, RED, SKY, Picture
+from ..plots import BLUE, GREEN, ORANGE, RED, SKY, YELLOW, Picture
 from .panel import Panel, dropdown, number_and_slider
 
-BATCH_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+# In this order neighbours differ to colour-blind eyes too, and in grey: tests/test_seen_by_all.py.
+BATCH_COLOURS = (BLUE, ORANGE, RED, SKY, GREEN, YELLOW)
 COLUMNS = 25
 
 
 class CutTheDeck(Panel):
     """*Cut the deck*: n samples in batches; who is in which batch, and who is in none."""
+
+    title = "Cut the deck"
 
     def __init__(self):
         self.images = dropdown("Images", [5, 96, 100], 100)
@@ -41,12 +44,13 @@ class CutTheDeck(Panel):
             parts.append("the last one is empty: fit stops with an error, or the model learns NaN")
         else:
             parts.append(f"the last holds {len(batches[-1])}")
-        parts.append(f"{unseen} images never seen" if unseen else "every image seen once")
+        never = f"{unseen} images never seen, {n - unseen} to {n - 1}"
+        parts.append(never if unseen else "every image seen once")
         if batches and len(batches[chosen]):
             members = batches[chosen]
             parts.append(f"batch {chosen} is images {members[0]} to {members[-1]}")
         sentence = "; ".join(parts) + "."
-        return sentence, deck(n, batches, chosen, alt=f"Cut the deck. {sentence}")
+        return sentence, deck(n, batches, chosen, alt=f"{self.title}. {sentence}")
 
 
 def deck(n: int, batches: Sequence[range], chosen: int, *, alt: str) -> Picture:

@@ -26,6 +26,8 @@ class IsItStillTrue(Panel):
 
     UPRIGHT = 10  # degrees
 
+    title = "Is it still true?"
+
     def __init__(self, data: Dataset, side: int = 160, color_mode: str = "grayscale"):
         known = np.flatnonzero(np.isfinite(data.lesions).all(axis=1))
         self.known = len(known) >= 4
@@ -65,7 +67,7 @@ class IsItStillTrue(Panel):
         points = [t.moved(x, y) for t, (x, y, _) in zip(transforms, self.points, strict=True)]
         upright = sum(t.tilt <= self.UPRIGHT for t in transforms)
         true = sum(x * old[0] > 0 for (x, _), old in zip(points, self.points, strict=True))
-        images, titles, heads, rings = [], [], [], []
+        images, titles, heads, rings, words = [], [], [], [], []
         for at in self.shown_positions:
             index, place = divmod(int(at), size)
             images.append(sequence[index][0][place])
@@ -73,6 +75,8 @@ class IsItStillTrue(Panel):
             heads.append(transforms[at].moved(0, -1))
             grown = self.points[at][2] * n / (transforms[at].height_zoom * transforms[at].width_zoom) ** 0.5
             (x, y) = points[at]
+            side = f", the lesion {'left' if x < 0 else 'right'} of the middle" if self.known else ""
+            words.append(f"{titles[-1]}, tilted by {transforms[at].tilt:.0f}°{side}".replace("\n", ", "))
             rings.append(((x + 0.5) * n - 0.5, (y + 0.5) * n - 0.5, grown) if self.known else None)
         counted = f"of {len(transforms)} pictures" + (" with a lesion" if self.known else "")
         what = "the lesion lies where its side label says" if self.known else "left is still left"
@@ -84,7 +88,8 @@ class IsItStillTrue(Panel):
             f"Strength {self.strength.value:g}, {', '.join(flips)}, epoch {epoch}, batches of {size}: "
             f"{counted}, {upright} stand within {self.UPRIGHT}° of upright; {what} in {true}."
         )
-        return sentence, marked(images, titles, heads, rings, alt=f"Is it still true? {sentence}")
+        alt = f"{self.title} {sentence} Shown: {'; '.join(words)}."
+        return sentence, marked(images, titles, heads, rings, alt=alt)
 
 
 def marked(

@@ -21,6 +21,8 @@ class MultiplyTheShape(Panel):
         channels: number of channels to begin with, 1 for grey or 3 for colour.
     """
 
+    title = "Multiply the shape"
+
     def __init__(
         self,
         images: int,

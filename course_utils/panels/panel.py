@@ -13,11 +13,22 @@ SIDES = [64, 128, 256, 512, 1024, 2048]
 
 # ipywidgets draws the arrow of a dropdown as a dark picture, which a dark theme hides. The browser's own
 # arrow follows the theme, and JupyterLab says on its <body> which one is on.
-STYLE = """<style>
+# And JupyterLab takes the arrow keys, which choose in a dropdown, for its own: they move to another cell. An
+# attribute that its toolkit, Lumino, knows leaves a control its keys; Escape goes back to the cell. More
+# attributes name the panel and have its new sentence read aloud. A widget can set one in no other way.
+STYLE = """<style onload="const panel = this.closest('.course-panel');
+    Object.entries({role: 'group', 'aria-label': 'TITLE', 'aria-live': 'polite'})
+        .forEach(attribute => panel.setAttribute(...attribute));
+    panel.addEventListener('focusin', event => { event.target.dataset.lmSuppressShortcuts = '' });
+    panel.addEventListener('keydown', event => {
+        if (event.key === 'Escape') panel.closest('.jp-Cell')?.focus() })">
 .course-panel .widget-dropdown > select {
   appearance: auto; -webkit-appearance: auto; background-image: none; padding-right: 4px;
 }
 [data-jp-theme-light="false"] .course-panel .widget-dropdown > select { color-scheme: dark; }
+.course-panel .jupyter-widgets :focus-visible {
+  outline: 2px solid var(--jp-brand-color1, #1976d2) !important;
+}
 .course-panel .widget-inline-hbox { max-width: calc(100% - 4px); }
 </style>"""
 
@@ -30,6 +41,7 @@ class Panel:
     opened without a kernel still shows the PNG.
 
     Attributes:
+        title: what the panel is called.
         box: the widget to show.
         controls: name -> control; set `.value` to drive the panel.
         view: the sentence and the picture below it.
@@ -38,11 +50,13 @@ class Panel:
         calls: how often the picture was drawn.
     """
 
+    title = ""
+
     def __init__(self, rows: list[list[widgets.Widget]], actions: Sequence[widgets.Widget] = ()):
         self.controls = {c.description: c for row in rows for c in row if c.description}
         # Sentence and picture are one value: two would reach the browser one after the other, and disagree.
         self.view, self.problem = widgets.HTML(), widgets.HTML()
-        style = widgets.HTML(STYLE, layout={"display": "none"})
+        style = widgets.HTML(STYLE.replace("TITLE", self.title), layout={"display": "none"})
         above = [*map(_row, rows), *([_row(actions)] if actions else [])]
         self.box = widgets.VBox([*above, self.view, self.problem, style])
         self.box.add_class("course-panel")
@@ -70,7 +84,9 @@ class Panel:
         try:
             sentence, self.shown = self.draw()
             self.calls += 1
-            self.view.value = f"<p>{html.escape(sentence)}</p>{self.shown.html}"
+            # The picture's own words would say the sentence a second time.
+            picture = f'<div aria-live="off">{self.shown.html}</div>'
+            self.view.value = f"<p>{html.escape(sentence)}</p>{picture}"
             self.problem.value = ""
         except Exception as error:
             # An exception in a callback is shown nowhere in a notebook: say it here.

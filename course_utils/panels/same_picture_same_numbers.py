@@ -26,6 +26,8 @@ class SamePictureSameNumbers(Panel):
         "(x - 128) / 128, on uint8": lambda batch: (batch - np.uint8(128)) / np.float32(128),
     }
 
+    title = "Same picture, same numbers?"
+
     def __init__(self, data: Dataset, side: int = 128, color_mode: str = "grayscale"):
         first = data.paths[:64]
         brightest = [load_image(path, (side, side), color_mode).max() for path in first]
@@ -79,7 +81,7 @@ class SamePictureSameNumbers(Panel):
             image,
             {"met among dark pictures": here, "met among bright ones": there},
             name=self.normalizer.value,
-            alt=f"Same picture, same numbers? {sentence}",
+            alt=f"{self.title} {sentence}",
         )
         return sentence, picture
 

@@ -25,6 +25,8 @@ class WhoWaits(Panel):
         model: a compiled Keras model that takes the images. It is trained.
     """
 
+    title = "Who waits?"
+
     def __init__(self, sources: Mapping[str, Source], labels: np.ndarray, model: Any):
         self.sources, self.labels, self.model = dict(sources), np.asarray(labels), model
         self.source = dropdown("Pictures from", list(self.sources), next(iter(self.sources)))
@@ -59,7 +61,7 @@ class WhoWaits(Panel):
             f"a second are read, {trained:,.0f} trained on. {who}: the faster is "
             f"{times:.{1 if times < 10 else 0}f} times as fast."
         )
-        return sentence, _two_bars(read, trained, alt=f"Who waits? {sentence}")
+        return sentence, _two_bars(read, trained, alt=f"{self.title} {sentence}")
 
 
 def _images_a_second(step: Callable[[int], int], turns: int) -> float:

@@ -20,6 +20,8 @@ class WillItFit(Panel):
         color_mode: "grayscale" or "rgb".
     """
 
+    title = "Will it fit?"
+
     def __init__(
         self, limit: MemoryLimit | None = None, base: int | None = None, color_mode: str = "grayscale"
     ):
@@ -49,6 +51,6 @@ class WillItFit(Panel):
         picture = stacked(
             {"this notebook": self.base, "batches alive": need.growth},
             {f"limit here ({self.limit.source})": self.limit.bytes, "Binder": BINDER.bytes},
-            alt=f"Will it fit? {sentence}",
+            alt=f"{self.title} {sentence}",
         )
         return sentence, picture

@@ -40,6 +40,8 @@ class WillItRun(Panel):
         >>> panel = WillItRun(cost, build_model, make_sequence)
     """
 
+    title = "Will it fit?"
+
     def __init__(
         self,
         cost: ModelCost,
@@ -52,13 +54,14 @@ class WillItRun(Panel):
         self.batch_size = dropdown("Batch size", [1, 8, 16, 32, 64, 128, 256], 32)
         sides = sorted({*SIDES, cost.image_shape[0]})
         self.side = dropdown("Image height and width", sides, cost.image_shape[0])
-        self.dtype = dropdown("Numbers", ["float32", "uint8"], cost.dtype)
+        self.dtype = dropdown("Numbers (dtype)", ["float32", "uint8"], cost.dtype)
         self.workers = dropdown("Workers", [1, 2, 4, 8], 2)
         self.kind = dropdown("Threads or processes", ["threads", "processes"], "threads")
         self.queue = dropdown("Queue (max_queue_size)", [1, 2, 5, 10, 20, 40], 10)
         self.rehearsed: dict[Settings, Rehearsal] = {}
+        # Neither is ever disabled: who has pressed one by keyboard would be thrown out of the panel.
         self.rehearse = widgets.Button(description="Rehearse")
-        self.stop = widgets.Button(description="Stop", disabled=True)
+        self.stop = widgets.Button(description="Stop")
         self.status = widgets.HTML()
         self._ended, self._thread = threading.Event(), None
         super().__init__(
@@ -106,15 +109,17 @@ class WillItRun(Panel):
         picture = stacked(
             forecast.parts,
             {f"limit here ({self.limit.source})": self.limit.bytes, "Binder": BINDER.bytes},
-            alt=f"Will it fit? {sentence}",
+            alt=f"{self.title} {sentence}",
             measured=rehearsal.peak if rehearsal and rehearsal.fits else None,
         )
         return sentence, picture
 
     def start(self) -> None:
-        """Rehearses the settings as they stand, in a thread; returns at once."""
+        """Rehearses the settings as they stand, in a thread; returns at once. One at a time: if one is
+        under way, nothing happens."""
+        if self._thread and self._thread.is_alive():
+            return
         self._ended.clear()
-        self.rehearse.disabled, self.stop.disabled = True, False
         self._thread = threading.Thread(target=self._follow, args=(self.settings,), daemon=True)
         self._thread.start()
 
@@ -135,15 +140,16 @@ class WillItRun(Panel):
             work = pool.submit(rehearse, build_model, make, allowance=allowance, stop=self._ended)
             while not work.done():
                 seconds = time.monotonic() - start
-                self._say(f"Rehearsing in a process of its own: {seconds:.0f} s, of about {TYPICAL}.")
+                progress = f"Rehearsing in a process of its own: {seconds:.0f} s, of about {TYPICAL}."
+                self._say(progress, aloud=seconds < 1)
                 wait([work], timeout=1)
         try:
             self.rehearsed[settings] = work.result()
         except (TrainingFailed, TypeError) as error:
             said = "Stopped." if self._ended.is_set() else str(error).splitlines()[0]
         self._say(said)
-        self.rehearse.disabled, self.stop.disabled = False, True
         self.redraw()
 
-    def _say(self, text: str) -> None:
-        self.status.value = f'<span role="status">{html.escape(text)}</span>'
+    def _say(self, text: str, aloud: bool = True) -> None:
+        live = "polite" if aloud else "off"  # a screen reader need not count the seconds
+        self.status.value = f'<span role="status" aria-live="{live}">{html.escape(text)}</span>'

@@ -26,8 +26,6 @@ FLAGS = [
     "--disable-sync",
 ]
 
-MEMORY_SHOWN = 2 * 10**9  # by JupyterLab's meter, as the limit: what the README says of Binder
-
 
 def chromium_path() -> str | None:
     """Chromium or Chrome as installed here; $CHROMIUM names another. None: there is none."""
@@ -42,8 +40,14 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def lab(root: Path):
-    """A JupyterLab of its own over `root`; yields (address, token). It reads no settings of the user's."""
+def lab(root: Path, *options: str, command=(sys.executable, "-m", "jupyterlab"), **variables: str):
+    """A JupyterLab of its own over `root`; yields (address, token, pid). It reads no settings of the user's.
+
+    Args:
+        options: more arguments for it.
+        command: what starts it.
+        variables: put into its environment.
+    """
     home = Path(tempfile.mkdtemp(prefix="lab-"))
     settings = {
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # a pop-up asks
@@ -53,16 +57,15 @@ def lab(root: Path):
         file = home / f"settings/@jupyterlab/{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(values))
-    variables = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
-                 "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-                 "IPYTHONDIR": "ipython"}  # fmt: skip
+    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
+               "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+               "IPYTHONDIR": "ipython"}  # fmt: skip
     env = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
-    env |= {name: str(home / folder) for name, folder in variables.items()}
+    env |= {name: str(home / folder) for name, folder in folders.items()} | variables
     port, token, log = _free_port(), secrets.token_hex(16), home / "lab.log"
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
+    command = [*command, "--no-browser", "--allow-root", "--expose-app-in-browser",
                "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-               f"--ResourceUseDisplay.mem_limit={MEMORY_SHOWN}",
-               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]  # fmt: skip
+               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", *options]  # fmt: skip
     with log.open("w") as out:
         server = subprocess.Popen(
             command, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
@@ -76,7 +79,7 @@ def lab(root: Path):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
             time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}", token
+        yield f"http://127.0.0.1:{port}", token, server.pid
     finally:
         server.terminate()
         try:
@@ -162,6 +165,13 @@ def stop_while_it_runs(page, code: str, begun: str) -> tuple[str, int]:
             page.wait_for_function("() => window.error !== null", timeout=20_000)
         error = page.evaluate("window.error")
     return error, presses
+
+
+def memory_meter(page) -> str:
+    """What JupyterLab's memory meter says, once it does: "Mem: 102.64 / 1907.35 MB"."""
+    says = "document.querySelector('#jp-main-statusbar').innerText.match(/Mem: [0-9.]+ [/] [0-9.]+ MB/)"
+    page.wait_for_function(f"() => {says}")
+    return page.evaluate(f"() => {says}[0]")
 
 
 def shut_down(page) -> None:

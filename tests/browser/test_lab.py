@@ -4,13 +4,7 @@ Each test opens its notebook anew, so that each runs alone. Whole notebooks are 
 here too, by JupyterLab's own command.
 """
 
-import base64
-import io
-import os
 import re
-import time
-from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,116 +13,14 @@ from PIL import Image
 from course_utils import read_labels
 from course_utils.budget.arithmetic import BINDER_RESERVE
 from course_utils.memory import megabytes, memory_now
+from tests.running import ROOT
 
-ROOT = Path(__file__).parents[2]
-SHOTS = Path(__file__).parent / "screenshots"
+from . import MARKS, labdrive
+from .conftest import MEMORY_SHOWN
+from .looking import picture, show, show_in_other_lights, shows
 
-try:
-    from . import labdrive
-except ImportError:  # Playwright is in the "test" extra
-    labdrive = None
-missing = "Playwright" if labdrive is None else None if labdrive.chromium_path() else "Chromium"
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        bool(missing) and not os.environ.get("CI"),
-        reason=f"{missing} is not installed; see the README, Tests",
-    ),
-]
+pytestmark = MARKS
 SETUP = "google.colab"  # what the first cell of every notebook contains
-
-
-@pytest.fixture(scope="module")
-def lab_page(xrays):
-    assert not missing, f"{missing} is missing, and in CI nothing is skipped"
-    os.environ["COURSE_DATA"] = str(xrays)
-    SHOTS.mkdir(exist_ok=True)
-    with labdrive.lab(ROOT) as (address, token), labdrive.browser_page() as page:
-        page.problems = []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.open = lambda name: labdrive.open_notebook(page, address, token, f"notebooks/{name}")
-        yield page
-
-
-@pytest.fixture
-def page(lab_page):
-    """A page of JupyterLab. Its notebook's kernel is ended afterwards, as the notebook asks for."""
-    lab_page.problems.clear()
-    yield lab_page
-    labdrive.shut_down(lab_page)
-    assert lab_page.problems == []
-
-
-def picture(page, alt):
-    """The pixels of the picture whose alt text matches; waits until it is there."""
-    image = page.get_by_role("img", name=re.compile(alt)).last
-    image.wait_for(timeout=20_000)
-    data = base64.b64decode(image.get_attribute("src").split(",")[1])
-    return np.asarray(Image.open(io.BytesIO(data)).convert("L"), int)
-
-
-def show(page, alt, name, likeness=0.9):
-    """Takes a screenshot, in which the picture with that alt text has to be seen."""
-    path = SHOTS / f"{name}.png"
-    wanted = picture(page, alt)
-    image = page.get_by_role("img", name=re.compile(alt)).last
-    deadline = time.monotonic() + 20
-    while True:
-        image.scroll_into_view_if_needed()
-        page.screenshot(path=path)
-        box = image.bounding_box()
-        if box and shows(Image.open(path), box, wanted, likeness):
-            return
-        assert time.monotonic() < deadline, f"{path.name} does not show {alt!r} at {box}"
-
-
-def shows(screenshot, box, wanted, likeness=0.9):
-    """Whether the picture is in that part of the screenshot: their pixels have to go together."""
-    page = screenshot.convert("L")
-    # Text puts a picture half a pixel down the page, and the browser draws it at one of the two rows. Lines
-    # of one pixel that lie beside each other have little in common: 0.75, on each other 1.00.
-    return any(_alike(page, box, wanted, *shift) > likeness for shift in product((0, -1, 1), repeat=2))
-
-
-def _alike(page, box, wanted, right, down):
-    left, top = round(box["x"]) + right, round(box["y"]) + down
-    seen = page.crop((left, top, left + round(box["width"]), top + round(box["height"])))
-    seen = np.asarray(seen.resize(wanted.shape[::-1]), float)
-    return np.corrcoef(seen.ravel(), wanted.ravel())[0, 1] if seen.std() > 0 else 0
-
-
-def show_in_other_lights(page, alt, name):
-    """The panel with that picture on a dark page, and on one zoomed to 200 %: every control is seen."""
-    wide = page.viewport_size
-    try:
-        theme(page, "Dark")
-        page.wait_for_function(  # a dropdown's arrow is the browser's, in the theme's colours
-            """() => [...document.querySelectorAll('.course-panel select')].every(select => {
-            const style = getComputedStyle(select); return style.appearance === 'auto'
-                && style.colorScheme === 'dark' && style.backgroundImage === 'none' })"""
-        )
-        show(page, alt, f"{name}_dark")
-        page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
-        page.set_viewport_size({"width": 640, "height": 900})  # what 200 % leaves of 1280
-        page.wait_for_function(
-            """() => [...document.querySelectorAll('.course-panel')].every(panel => {
-            const right = part => part.getBoundingClientRect().right;
-            const parts = [...panel.querySelectorAll('select, input, img, .noUi-target')];
-            return right(panel) <= innerWidth && parts.length > 2
-                && parts.every(part => right(part) <= right(panel)) })"""
-        )
-        show(page, alt, f"{name}_dark_200", likeness=0.7)  # drawn smaller, it loses its thin lines
-    finally:
-        page.set_viewport_size(wide)
-        page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
-        theme(page, "Light")
-
-
-def theme(page, name):
-    page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {name}'}})")
-    page.wait_for_function(
-        f"() => document.body.dataset.jpThemeLight === '{'true' if name == 'Light' else 'false'}'"
-    )
 
 
 def test_a_blank_or_another_picture_is_not_the_one_looked_for():
@@ -205,9 +97,8 @@ def test_02_strength_mirror_epoch_and_batch_size(page):
     assert page.get_by_role("slider").first.get_attribute("aria-valuenow") == "0.1"
     page.get_by_role("checkbox", name="Mirror left and right").uncheck()
     page.get_by_role("checkbox", name="Turn upside down").uncheck()
-    true = picture(
-        page, r"never mirrored, never upside down.* of (\d+) pictures with a lesion, \1 stand .* in \1\.$"
-    )
+    counts = r" of (\d+) pictures with a lesion, \1 stand .* in \1\. Shown: image 0, batch 0"
+    true = picture(page, "never mirrored, never upside down.*" + counts)
     show(page, "never mirrored, never upside down", "02_still_true")
     show_in_other_lights(page, "never mirrored, never upside down", "02_still_true")
     page.get_by_role("combobox", name="Batch size").select_option("32")
@@ -280,9 +171,8 @@ def test_the_stop_button_leaves_nothing_that_is_not_ended(page, tmp_path):
 
 def test_04_settings_a_rehearsal_and_the_room_that_binder_leaves(page):
     page.open("04_memory_budget.ipynb")
-    bar = "document.querySelector('#jp-main-statusbar').innerText.match(/Mem: [0-9.]+ [/] ([0-9.]+) MB/)"
-    page.wait_for_function(f"() => {bar}")  # JupyterLab's memory meter, with the limit that it was told
-    assert float(page.evaluate(f"() => {bar}[1]")) == pytest.approx(labdrive.MEMORY_SHOWN / 2**20, rel=0.01)
+    limit = labdrive.memory_meter(page).split()[-2]  # as it was told
+    assert float(limit) == pytest.approx(MEMORY_SHOWN / 2**20, rel=0.01)
     show(page, r"^Predicted: ", "04_predicted")  # as stored
     cells = ("def build_model", "weigh_model(build_model", "def sequence_for", "WillItRun(")
     assert labdrive.run_cells(page, SETUP, "paths = [", *cells)
@@ -294,11 +184,13 @@ def test_04_settings_a_rehearsal_and_the_room_that_binder_leaves(page):
     page.get_by_role("combobox", name="Threads or processes").select_option("processes")
     show(page, r"^Will it fit\? .*processes → threads", "04_will_it_run")
     page.get_by_role("combobox", name="Threads or processes").select_option("threads")
-    page.get_by_role("button", name="Rehearse").click()
+    rehearse = page.get_by_role("button", name="Rehearse")
+    rehearse.press("Enter")
     page.get_by_role("status").filter(has_text="Rehearsing in a process of its own").wait_for()
     page.set_default_timeout(120_000)
     page.get_by_role("img", name=re.compile(r"Rehearsed: \d+ MB at the peak")).wait_for()
     page.set_default_timeout(30_000)
+    assert rehearse.evaluate("it => it === document.activeElement")  # whoever pressed it is still there
     show(page, r"Rehearsed: \d+ MB at the peak", "04_rehearsed")
     show_in_other_lights(page, r"Rehearsed: \d+ MB at the peak", "04_rehearsed")
     page.get_by_role("combobox", name="Batch size").select_option("64")

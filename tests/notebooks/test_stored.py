@@ -5,6 +5,7 @@ import statistics
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from tests.notebooks.strip import strip
 from tests.running import NOTEBOOKS, cells
@@ -60,6 +61,17 @@ class TestStored:
                 if "image/png" in output.get("data", {}):
                     alt = re.search(r'<img alt="([^"]+)"', output.data["text/html"])
                     assert alt and len(alt[1]) > 20
+
+    def test_reads_well_without_a_kernel(self, path):
+        """As pages that only show a notebook do it, such as GitHub's: nothing live, every picture there."""
+        page, _ = HTMLExporter(template_name="basic").from_filename(path)
+        pictures = [
+            output for cell in code_cells(path) for output in cell.outputs
+            if "image/png" in output.get("data", {})
+        ]  # fmt: skip
+        shown = re.findall(r'<img alt="[^"]{20,}" src="data:image/png;base64,', page)
+        assert len(shown) == len(re.findall("<img", page)) == len(pictures) > 0
+        assert "<script" not in page and "model not found" not in page
 
     def test_cells_are_short(self, path):
         """Three lines are typical, ten the most for nine in ten; a class may be as long as it has to be."""
