@@ -16,8 +16,9 @@ from .looking import audit, theme
 
 pytestmark = MARKS
 NAMES = [name for name in PANELS if name != "true, lesions unknown"]  # the same controls as "true"
-ROLES = {"Dropdown": "combobox", "Checkbox": "checkbox", "BoundedIntText": "spinbutton"}
-ROLES["BoundedFloatText"] = "spinbutton"
+ROLES = {"Dropdown": "combobox", "Checkbox": "checkbox"} | dict.fromkeys(
+    ("BoundedIntText", "BoundedFloatText"), "spinbutton"
+)
 SET_UP = "from tests.test_panels import PANELS, move"
 
 
@@ -26,8 +27,8 @@ def opened(xrays, tmp_path_factory):
     folder = tmp_path_factory.mktemp("panels")
     cells = [SET_UP, *(f"panel = PANELS[{name!r}]()\npanel" for name in NAMES)]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    kernel = {"name": "python3", "display_name": "Python 3"}  # else JupyterLab asks which
-    notebook.metadata["kernelspec"] = kernel
+    # Else JupyterLab asks which kernel.
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     (folder / "notebooks").mkdir()
     nbformat.write(notebook, folder / "notebooks/panels.ipynb")
     return folder, {"COURSE_DATA": str(xrays), "PYTHONPATH": str(ROOT)}
