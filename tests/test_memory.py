@@ -548,6 +548,40 @@ def test_the_timeout_ends_the_whole_tree(tmp_path):
     assert wait_until(lambda: not any(map(running, pids)))
 
 
+def wait_with(kept: int, busy: bool = False, said: str = "") -> None:
+    """Does what a library does that has lost a thread: nothing, for ever; or computes for ever."""
+    held = [bytearray(10**6) for _ in range(kept // 10**6)]
+    print(said, file=sys.stderr)
+    while held is not None:
+        if not busy:
+            time.sleep(0.5)
+
+
+@linux  # where the kernel refuses, and a library can be left waiting
+@pytest.mark.parametrize(
+    "kept, more, ended",
+    [
+        (70e6, {}, "limit"),
+        (10e6, {"said": "std::bad_alloc"}, "limit"),
+        (10e6, {}, "timeout"),  # it waits for something else
+        (70e6, {"busy": True}, "timeout"),
+    ],
+)
+def test_a_child_that_hangs_at_its_limit_is_ended_before_its_time(monkeypatch, kept, more, ended):
+    monkeypatch.setattr(limited, "PATIENCE", 3.0)
+    outcome = run_limited(
+        wait_with, int(kept), **more, allowance=100e6, timeout=120 if ended == "limit" else 8
+    )
+    assert outcome.ended == ended, outcome
+    if ended == "limit":
+        assert outcome.reason == "ended by the memory limit: it hung, and was ended"
+
+
+def test_without_an_allowance_a_child_may_wait(monkeypatch):
+    monkeypatch.setattr(limited, "PATIENCE", 1.0)
+    assert run_limited(time.sleep, 4).ended == "finished"
+
+
 @posix
 def test_orphans_are_ended_too():
     def leave() -> int:

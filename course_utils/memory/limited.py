@@ -31,6 +31,11 @@ KERNEL_REFUSES = not WINDOWS
 
 _GRACE = 3.0  # seconds that a child which has sent its value gets to leave by itself
 
+# An allocation that fails in a thread of a library may leave all others waiting for it, for ever and without
+# a word: TensorFlow does so once in many hundred times. So near its limit, a child and its children that use
+# less than this share of one core for so many seconds have hung.
+PATIENCE, QUIET = 20.0, 0.02
+
 # How a failed allocation reads once a library has turned it into an error of its own: NumPy, C++, TensorFlow,
 # oneDNN (dnnl_out_of_memory is 1), Pillow, the C library, Python's threads. A GPU's memory is another matter:
 # no limit here reaches it.
@@ -105,6 +110,9 @@ def run_limited(
     `np.empty`, the 8 MB stack of a thread), in each process by itself. So the first `fit` of a tiny model
     takes 130 to 220 MB of an allowance, and grows by about 40 MB. Such a child may use two cores only, for
     thread pools grow with the cores.
+
+    Libraries do not always survive a refusal: a child that has more than half of its allowance, or has said
+    that it lacks memory, and then does nothing for 20 seconds, has hung, and is ended.
 
     Elsewhere, this process watches what the child and its children use, and ends them when it passes the
     allowance; what they take between two looks can then go beyond it.
@@ -196,9 +204,13 @@ def _follow(
     timeout: float,
     stop: threading.Event | None,
 ) -> tuple[str | None, Sampler | None]:
-    """Sample the child until it ends; say what cuts it short ("allowance", "stop", "timeout"), or None."""
+    """Sample the child until it ends; say what cuts it short, or None.
+
+    That is "allowance", "hung", "stop" or "timeout".
+    """
     deadline = time.monotonic() + timeout
     sampler, watch, pause = None, False, INTERVAL
+    idle = _Idle(process.pid)
     report = folder / "report"
     while process.poll() is None:
         if sampler is None and (ready := _unpickle(folder / "ready")):
@@ -218,6 +230,9 @@ def _follow(
             break
         if stop and stop.is_set():
             return "stop", sampler
+        if sampler and allowance is not None and idle.long_enough():
+            if _near(sampler, allowance) or out_of_memory(_tail(folder / "stderr", 10**6)):
+                return "hung", sampler
         left = deadline - time.monotonic()
         if left <= 0:
             return "timeout", sampler
@@ -225,6 +240,36 @@ def _follow(
     if sampler is None and (ready := _unpickle(folder / "ready")):  # it ended between two looks
         sampler = Sampler(ready["pid"], ready["first"])
     return None, sampler
+
+
+class _Idle:
+    """Whether a process and its children have used next to no processor time for as long as `PATIENCE`."""
+
+    def __init__(self, pid: int):
+        self.process, self.since, self.used, self.next = psutil.Process(pid), time.monotonic(), 0.0, 0.0
+
+    def long_enough(self) -> bool:
+        now = time.monotonic()
+        if now < self.next:  # a look costs more than a sample
+            return False
+        self.next = now + 1.0
+        used = self._used()
+        if abs(used - self.used) > QUIET * (now - self.since):  # less, where a child of it has ended
+            self.since, self.used = now, used
+        return now - self.since > PATIENCE
+
+    def _used(self) -> float:
+        used = 0.0
+        with contextlib.suppress(psutil.Error):
+            for member in (self.process, *self.process.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    used += sum(member.cpu_times()[:2])
+        return used
+
+
+def _near(sampler: Sampler, allowance: int) -> bool:
+    """Whether the child had more than half of its allowance mapped, by its samples."""
+    return max(sample.data for sample in sampler.samples) - sampler.samples[0].data > allowance / 2
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -278,8 +323,8 @@ def _outcome(
         ended, reason = "limit", f"the child grew past its allowance of {megabytes(allowance)} and was ended"
     elif cut == "stop":
         ended, reason = "stopped", "stopped on request"
-    elif cut == "timeout" and allowance is not None and out_of_memory(stderr):
-        ended, reason = "limit", f"ended by the memory limit: it hung, and was ended after {timeout:g} s"
+    elif cut == "hung" or cut == "timeout" and allowance is not None and out_of_memory(stderr):
+        ended, reason = "limit", "ended by the memory limit: it hung, and was ended"
     elif cut == "timeout":
         ended, reason = "timeout", f"not done after {timeout:g} s, and ended"
     elif not report:
@@ -320,7 +365,7 @@ def _death(code: int, allowance: int | None, stderr: str, sampler: Sampler | Non
         return "limit", f"ended by the memory limit: {name}"
     if allowance is not None and sampler and name in ("SIGSEGV", "SIGBUS"):
         # C code that does not check whether it was given the memory that it asked for; or plainly a bug.
-        if max(sample.data for sample in sampler.samples) - sampler.samples[0].data > allowance / 2:
+        if _near(sampler, allowance):
             return "limit", f"ended by {name}: probably by the memory limit, for it was near it"
     if name in ("SIGKILL", "NO_MEMORY", "COMMITMENT_LIMIT"):
         return "limit", f"ended by {name}: probably by the machine, which was out of memory"
