@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.colab,
     pytest.mark.skipif(
         not PYTHON.exists() and not os.environ.get("CI"),
-        reason="no .venv-colab; the README, Tests, says how to make it",
+        reason="no .venv-colab; CONTRIBUTING.md says how to make it",
     ),
 ]
 

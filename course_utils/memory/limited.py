@@ -31,9 +31,9 @@ KERNEL_REFUSES = not WINDOWS
 
 _GRACE = 3.0  # seconds that a child which has sent its value gets to leave by itself
 
-# An allocation that fails in a thread of a library may leave all others waiting for it, for ever and without
-# a word: TensorFlow does so once in many hundred times. So near its limit, a child and its children that use
-# less than this share of one core for so many seconds have hung.
+# An allocation that fails may leave a library waiting for ever, without a word: TensorFlow was seen to build
+# a graph and wait for a lock that such a failure had left shut. So near its limit, a child that uses less
+# than this share of one core for so many seconds, its own children included, has hung.
 PATIENCE, QUIET = 20.0, 0.02
 
 # How a failed allocation reads once a library has turned it into an error of its own: NumPy, C++, TensorFlow,

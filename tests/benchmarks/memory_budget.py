@@ -1,6 +1,6 @@
 """Predicted, rehearsed, measured: the peak memory of `fit` over a grid of settings.
 
-    python tests/benchmarks/memory_budget.py [--only PATTERN] [--picture FILE.png]
+    python tests/benchmarks/memory_budget.py [--only PATTERN]
 
 Each model is weighed once. Then, for each setting, `predict` and `rehearse` say what `fit` will add to a
 process that has trained a tiny model before, and a whole `fit` of two epochs in a child of its own shows it.
@@ -26,6 +26,7 @@ from course_utils.memory import memory_now
 from data_scripts import make_dataset
 
 ROOT = Path(__file__).parents[2]
+PICTURE = ROOT / "notebooks/pictures/memory_budget.png"
 MB = 1e6
 
 # model, batch size, side, dtype, workers, processes, queue, pace
@@ -188,7 +189,6 @@ def draw(rows, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="settings whose line matches this regular expression")
-    parser.add_argument("--picture", type=Path, help="where to draw predicted against measured")
     chosen = parser.parse_args()
     labels = make_dataset.ensure(ROOT / "data/xrays")
     paths, costs, rows, start = [str(path) for path in read_labels(labels).paths], {}, [], time.monotonic()
@@ -236,8 +236,8 @@ def main() -> None:
                     f"the worst; within max(10 %, 16 MB) {narrow} of {len(some)}, max(25 %, 32 MB) {wide}"
                 )
     print(f"{len(rows)} settings, {(time.monotonic() - start) / 60:.1f} minutes")
-    if chosen.picture:
-        draw(rows, chosen.picture)
+    if not chosen.only:
+        draw(rows, PICTURE)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,6 @@ MARKS = [
     pytest.mark.browser,
     pytest.mark.skipif(
         bool(missing) and not os.environ.get("CI"),
-        reason=f"{missing} is not installed; see the README, Tests",
+        reason=f"{missing} is not installed; CONTRIBUTING.md says what to install",
     ),
 ]
