@@ -45,6 +45,9 @@ SLOW = {
     "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e . && .venv/bin/jupyter lab "
     "notebooks/00_start_here.ipynb",
     "pip install /path/to/this/clone",
+    "uv venv && uv pip install -c constraints.txt -e . && uv run --no-sync jupyter lab "
+    "notebooks/00_start_here.ipynb",
+    "uv venv && uv pip install -c constraints.txt -e '.[test]' && uv run --no-sync python -m tests",
     "python3.13 -m venv .venv-colab && .venv-colab/bin/pip install -c tests/colab/constraints.txt "
     "-r tests/colab/requirements.txt",
     ".venv/bin/pytest -q tests/test_panels.py tests/test_exercises.py",
@@ -69,9 +72,9 @@ IN_CI = {
 }
 THIS = ".venv/bin/python -m tests.commands"
 # What begins so needs another system, or a program that is not installed here; the README says: not tried.
-NOT_TRIED = ("py -3", "uv ", "conda ", "sudo ")
+NOT_TRIED = ("py -3", "conda ", "sudo ")
 
-STARTS = (".venv", "python3", "COURSE_DATA=", "pip ", *NOT_TRIED)
+STARTS = (".venv", "python3", "COURSE_DATA=", "pip ", "uv ", *NOT_TRIED)
 
 
 def told(page: str) -> list[str]:
@@ -114,7 +117,7 @@ def run(command: str, copy: Path) -> None:
         "FOLDER": f"{copy.parent}/class",
     }.items():
         command = command.replace(written, meant)
-    if "-m venv .venv " in command or command.startswith("pip "):
+    if "-m venv .venv " in command or command.startswith(("pip ", "uv ")):
         (copy / ".venv").unlink()  # the link to ours: a bare environment in its place
     if command.startswith("pip "):
         command = f"python3 -m venv .venv && .venv/bin/{command} && .venv/bin/python -c 'import course_utils'"

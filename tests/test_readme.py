@@ -1,13 +1,16 @@
 """What README, CONTRIBUTING and the glossary say can be typed, followed and found."""
 
+import math
 import os
 import re
 import tomllib
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from course_utils import ImageSequence, load_image
 from data_scripts.index_folder import index
 
 from . import commands
@@ -86,13 +89,27 @@ def test_the_readmes_code_runs_as_it_is_written(tmp_path, monkeypatch, capsys):
         Image.fromarray(rng.integers(0, 256, (64, 64)).astype(np.uint8)).save(f"{i}.png")
         np.save(f"{i}.npy", rng.random((64, 64, 5)).astype(np.float32))
     model, labels = build_model(), np.arange(40) % 2
-    names = {"np": np, "model": model, "build_model": build_model, "labels": labels, "__name__": "__main__"}
+    names = {
+        "np": np,
+        "math": math,
+        "keras": keras,
+        "load_image": load_image,
+        "model": model,
+        "build_model": build_model,
+        "labels": labels,
+        "__name__": "__main__",
+    }
     blocks = re.findall(r"^```python\n(.+?)^```", TEXTS["README.md"], re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         suffix = "npy" if "Bands" in block else "png"
         names["paths"] = [f"{i}.{suffix}" for i in range(40)]
         exec(block, names)
+        if "class BasicSequence" in block:
+            mine = names["BasicSequence"](names["paths"], labels, 32)
+            theirs = ImageSequence(names["paths"], labels, 32, (256, 256))
+            assert len(mine) == len(theirs) == 2
+            np.testing.assert_array_equal(mine[1][0], theirs[1][0])
         if "def test_my_sequence" in block:
             names["my_sequence"] = names["sequence"]
             names["test_my_sequence"]()
