@@ -29,6 +29,7 @@ PAGES = ("README.md", "CONTRIBUTING.md", "tests/benchmarks/README.md")
 QUICK = {
     "COURSE_DATA=/path/to/folder/labels.csv .venv/bin/jupyter lab notebooks/00_start_here.ipynb",
     ".venv/bin/jupyter lab --ResourceUseDisplay.mem_limit=2000000000",
+    ".venv/bin/jupyter lab notebooks",
     ".venv/bin/python -m data_scripts.index_folder /path/to/folder --patient '(\\d{8})_'",
     ".venv/bin/python -m data_scripts.make_dataset --help",
     ".venv/bin/python -m data_scripts.make_flowers --help",
@@ -52,6 +53,7 @@ SLOW = {
     "-r tests/colab/requirements.txt",
     ".venv/bin/pytest -q tests/test_panels.py tests/test_exercises.py",
     ".venv/bin/pytest -q notebooks/03_normalisation.ipynb",
+    ".venv/bin/pytest -q tests/notebooks/test_stored.py tests/test_readme.py",
     ".venv/bin/pytest -s tests/browser/test_journey.py",
     ".venv/bin/python -m tests.company .venv/bin/pytest -q tests/test_memory.py",
     ".venv/bin/python tests/notebooks/store.py 05_loading_speed.ipynb",

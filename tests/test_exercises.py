@@ -7,6 +7,8 @@ import re
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pkgutil import iter_modules
 
 import cloudpickle
 import cv2
@@ -15,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils import image_size, load_image
+from course_utils import exercises, image_size, load_image
 from course_utils.exercises import core, ex00, ex01, ex02, ex03, ex04, ex05
+from course_utils.exercises.core import Exercise
 from tests.running import cells, definition
 
 N00, N01 = "00_start_here.ipynb", "01_basic_sequence.ipynb"
@@ -560,6 +563,14 @@ EXERCISES = {
     "to_unit": (UNIT, N03),
     "carry": (CARRY, N03),
 }
+
+
+def test_every_exercise_is_tried():
+    """The answers of 04 are no functions, and in 05 their time counts: those three are tried above."""
+    rooms = [import_module(f"{exercises.__name__}.{room.name}") for room in iter_modules(exercises.__path__)]
+    made = {thing for room in rooms for thing in vars(room).values() if isinstance(thing, Exercise)}
+    above = {ex04.SETTINGS_THAT_FIT, ex04.SIX_FAULTS, ex05.TWICE_AS_FAST}
+    assert made == above | {exercise for exercise, _ in EXERCISES.values()}
 
 
 @pytest.mark.parametrize("name", EXERCISES)

@@ -96,6 +96,10 @@ def move(control):
         control.value += control.step * 8 if control.value < control.max else -control.step * 8
 
 
+def test_every_panel_is_looked_at():
+    assert {type(make()).__name__ for make in PANELS.values()} == set(panels.__all__)
+
+
 @pytest.mark.parametrize("make", PANELS.values(), ids=PANELS)
 def test_every_control_redraws_once_and_says_something_else(make):
     for name in make().controls:
