@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,11 +107,11 @@ def copied() -> Iterator[Path]:
         yield copy
 
 
-def run(command: str, copy: Path) -> None:
+def run(command: str, copy: Path, timeout: float = 180) -> None:
     """Runs a command in the copy as a reader would; one that opens JupyterLab, until it serves its page.
 
     Raises:
-        AssertionError: it failed; the message is what it said.
+        AssertionError: it failed, or was not done after so many seconds; the message is what it said.
     """
     for written, meant in {
         "/path/to/folder": f"{copy.parent}/folder",
@@ -128,27 +129,31 @@ def run(command: str, copy: Path) -> None:
     config = '{"ServerApp": {"allow_root": true, "open_browser": false}}'  # CI is root, and has no browser
     (settings / "jupyter_server_config.json").write_text(config)
     env = os.environ | {"JUPYTER_CONFIG_DIR": str(settings)}
-    (_serves if "jupyter lab" in command else _ends)(command, copy, env)
-
-
-def _ends(command: str, copy: Path, env: dict[str, str]) -> None:
-    done = subprocess.run(
-        command, shell=True, cwd=copy, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-
-
-def _serves(command: str, copy: Path, env: dict[str, str]) -> None:
-    said, pipes = "", {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    opens, said = "jupyter lab" in command, ""
+    pipes = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
     with subprocess.Popen(command, shell=True, cwd=copy, env=env, start_new_session=True, **pipes) as process:
+        watch = threading.Timer(timeout, _kill, [process])
+        watch.start()
         try:
             for line in process.stdout:
                 said += line
-                if re.search(r"http://\S+/lab(?:/tree/\S+\.ipynb)?\?token=", line):
+                if opens and re.search(r"http://\S+/lab(?:/tree/\S+)?\?token=", line):
                     return
+            done = process.wait()
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-    raise AssertionError(f"{command} serves no page:\n{said[-3000:]}")
+            watch.cancel()
+            _kill(process)
+    assert done == 0 and not opens, f"{command} ended with {done}:\n{said[-5000:]}"
+
+
+def _kill(process: subprocess.Popen) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def main(words: list[str]) -> int:
@@ -160,7 +165,7 @@ def main(words: list[str]) -> int:
         print(command, flush=True)
         with copied() as copy:
             try:
-                run(command, copy)
+                run(command, copy, timeout=3600)
             except AssertionError as error:
                 failed.append(command)
                 print(error)

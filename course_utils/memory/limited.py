@@ -246,7 +246,7 @@ class _Idle:
     """Whether a process and its children have used next to no processor time for as long as `PATIENCE`."""
 
     def __init__(self, pid: int):
-        self.process, self.since, self.used, self.next = psutil.Process(pid), time.monotonic(), 0.0, 0.0
+        self.pid, self.since, self.used, self.next = pid, time.monotonic(), 0.0, 0.0
 
     def long_enough(self) -> bool:
         now = time.monotonic()
@@ -261,7 +261,8 @@ class _Idle:
     def _used(self) -> float:
         used = 0.0
         with contextlib.suppress(psutil.Error):
-            for member in (self.process, *self.process.children(recursive=True)):
+            process = psutil.Process(self.pid)
+            for member in (process, *process.children(recursive=True)):
                 with contextlib.suppress(psutil.Error):
                     used += sum(member.cpu_times()[:2])
         return used
