@@ -92,11 +92,12 @@ def told(page: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def copied() -> Iterator[Path]:
-    """A copy of the project, beside a folder of pictures for whom a command wants one."""
+def copied(history: bool = False) -> Iterator[Path]:
+    """A copy of the project, with its git history if wanted, beside a folder of pictures."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         copy = Path(name, "project")
-        ignored = (".venv*", ".git", "data", ".pytest_cache", "__pycache__", "screenshots")
+        ignored = [".venv*", "data", ".pytest_cache", "__pycache__", "screenshots"]
+        ignored += [] if history else [".git"]
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*ignored))
         (copy / ".venv").symlink_to(sys.prefix)
         for number in range(24):
@@ -163,7 +164,7 @@ def main(words: list[str]) -> int:
             continue
         begin = time.monotonic()
         print(command, flush=True)
-        with copied() as copy:
+        with copied(history=True) as copy:
             try:
                 run(command, copy, timeout=3600)
             except AssertionError as error:
